@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * vmtrace: runs a program with libvmtrace.so preloaded.
+ *
+ *     vmtrace ──fork, exec──▶ program with libvmtrace.so
+ *        ▲                        │ "vmtrace PID FILE" through a pipe, once, at start
+ *        └────────────────────────┘
+ *
+ * It turns options into VMTRACE_* variables, refuses what can't work before anything runs, and
+ * afterwards knows from the pipe whether the library was there. It stays out of the program's way:
+ * the same process group, terminal and descriptors, its signals passed on, its exit status kept.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "target.h"
+
+#define EXIT_REFUSED 2
+#define EXIT_NOT_LOADED 125
+/* The pipe's write end in the program: far above what programs use and expect. */
+#define HANDSHAKE_FD 500
+
+/* One option that becomes one variable. */
+static const struct setting {
+	const char *option, *variable, *values, *help;
+} settings[] = {
+	{"output", "VMTRACE_OUT", "FILE", "where the trace goes; %p pid, %e program, %t time"},
+	{"capture", "VMTRACE_CAPTURE", "symbols|libc|all", "how calls are captured"},
+	{"verify", "VMTRACE_VERIFY", "event|N|checkpoint|final|off", "when to ask the kernel"},
+	{"heap", "VMTRACE_HEAP", "all|off", "record malloc and its family"},
+	{"stacks", "VMTRACE_STACKS", "DEPTH|off", "greatest depth of call stacks"},
+	{"frames", "VMTRACE_FRAMES", "off|final|checkpoint", "record physical frames"},
+	{"checkpoint", "VMTRACE_CHECKPOINT", "SECONDS|SIGNAL", "check and count while it runs"},
+	{"follow", "VMTRACE_FOLLOW", "all|none", "trace child processes"},
+};
+#define NR_SETTINGS (sizeof(settings) / sizeof(settings[0]))
+
+enum option_value { OPTION_SETTING = 256, OPTION_REPORT = 512, OPTION_LIBRARY };
+
+struct options {
+	const char *library; /* NULL: find it */
+	const char *view;    /* of the report */
+	bool report;
+	char **argv; /* the program's */
+};
+
+/* What came through the pipe. */
+struct handshake {
+	bool is_loaded;
+	int exec_errno; /* not 0: execvp() failed */
+	pid_t pid;
+	char file[PATH_MAX]; /* empty: nothing is written, or not to a file */
+};
+
+static volatile sig_atomic_t program_pid;
+
+static void usage(FILE *out)
+{
+	fprintf(out, "Usage: vmtrace [OPTION…] [--] PROGRAM [ARGUMENT…]\n"
+		     "Runs PROGRAM and records what it does to its address space.\n\n");
+	for (size_t i = 0; i < NR_SETTINGS; i++)
+		fprintf(out, "  %s--%s=%s\n\t\t%s (%s)\n", i == 0 ? "-o, " : "    ",
+			settings[i].option, settings[i].values, settings[i].help,
+			settings[i].variable);
+	fprintf(out, "  -q, --quiet\n\t\tno line at start and end (VMTRACE_QUIET)\n"
+		     "      --report[=VIEW]\n\t\trun vmtrace-report on the trace afterwards\n"
+		     "      --library=FILE\n\t\tthe libvmtrace.so to preload\n"
+		     "  -h, --help\n  -V, --version\n\n"
+		     "Exit status: the program's, or 128 and the number of the signal it died of;\n"
+		     "2 if it can't be traced (it was not started), 125 if it ran without being "
+		     "traced.\n");
+}
+
+static void build_long_options(struct option *ret_options)
+{
+	static const struct option others[] = {
+		{"quiet", no_argument, NULL, 'q'},
+		{"report", optional_argument, NULL, OPTION_REPORT},
+		{"library", required_argument, NULL, OPTION_LIBRARY},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'V'},
+		{NULL, 0, NULL, 0},
+	};
+
+	for (size_t i = 0; i < NR_SETTINGS; i++)
+		ret_options[i] = (struct option){settings[i].option, required_argument, NULL,
+						 OPTION_SETTING + (int)i};
+	memcpy(ret_options + NR_SETTINGS, others, sizeof(others));
+}
+
+/* Leaves the process for --help, --version and bad usage. */
+static struct options parse_options(int argc, char **argv)
+{
+	struct option long_options[NR_SETTINGS + 6];
+	struct options options = {0};
+	int value;
+
+	build_long_options(long_options);
+	while ((value = getopt_long(argc, argv, "+o:qhV", long_options, NULL)) != -1) {
+		switch (value) {
+		case 'o':
+			setenv("VMTRACE_OUT", optarg, 1);
+			break;
+		case 'q':
+			setenv("VMTRACE_QUIET", "1", 1);
+			break;
+		case OPTION_REPORT:
+			options.report = true;
+			options.view = optarg;
+			break;
+		case OPTION_LIBRARY:
+			options.library = optarg;
+			break;
+		case 'h':
+			usage(stdout);
+			exit(EXIT_SUCCESS);
+		case 'V':
+			puts("vmtrace " VMTRACE_VERSION);
+			exit(EXIT_SUCCESS);
+		case '?':
+			fprintf(stderr, "vmtrace: try 'vmtrace --help'\n");
+			exit(EXIT_REFUSED);
+		default:
+			setenv(settings[value - OPTION_SETTING].variable, optarg, 1);
+		}
+	}
+	if (optind == argc) {
+		fprintf(stderr, "vmtrace: no program given; try 'vmtrace --help'\n");
+		exit(EXIT_REFUSED);
+	}
+	options.argv = argv + optind;
+	return options;
+}
+
+/* The path of a file that lies at @relative seen from the folder of this executable. */
+static bool beside_launcher(const char *relative, char *ret_path)
+{
+	char self[PATH_MAX], file[2 * PATH_MAX];
+	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
+
+	if (length < 0)
+		return false;
+	self[length] = '\0';
+	*(strrchr(self, '/') + 1) = '\0';
+	(void)snprintf(file, sizeof(file), "%s%s", self, relative);
+	return realpath(file, ret_path) != NULL;
+}
+
+static int find_library(const char *asked, char *ret_path)
+{
+	if (asked) {
+		if (!realpath(asked, ret_path)) {
+			fprintf(stderr, "vmtrace: %s: %s\n", asked, strerror(errno));
+			return -ENOENT;
+		}
+	} else if (!beside_launcher("../preload/libvmtrace.so", ret_path) &&
+		   !realpath(VMTRACE_LIBRARY, ret_path) &&
+		   !beside_launcher(VMTRACE_LIBRARY_RELATIVE, ret_path)) {
+		fprintf(stderr,
+			"vmtrace: libvmtrace.so is neither at %s nor beside the launcher; "
+			"name it with --library\n",
+			VMTRACE_LIBRARY);
+		return -ENOENT;
+	}
+	if (strpbrk(ret_path, ": ")) {
+		fprintf(stderr,
+			"vmtrace: %s: a path with a space or a colon can't stand in "
+			"LD_PRELOAD\n",
+			ret_path);
+		return -EINVAL;
+	}
+	return 0;
+}
+
+/* First in the list, so that what others preload is traced too. */
+static void set_preload(const char *library)
+{
+	const char *before = getenv("LD_PRELOAD");
+	char *list;
+
+	if (!before || !*before) {
+		setenv("LD_PRELOAD", library, 1);
+	} else if (asprintf(&list, "%s:%s", library, before) > 0) {
+		setenv("LD_PRELOAD", list, 1);
+		free(list);
+	}
+}
+
+/* Makes the pipe; the write end gets a high number and stays open across exec. */
+static int handshake_open(int ret_ends[2])
+{
+	struct rlimit limit = {0};
+	int low[2], high;
+
+	if (pipe2(low, O_CLOEXEC) < 0)
+		return -errno;
+	(void)getrlimit(RLIMIT_NOFILE, &limit);
+	high = limit.rlim_cur > HANDSHAKE_FD ? HANDSHAKE_FD : (int)limit.rlim_cur - 1;
+	ret_ends[0] = low[0];
+	ret_ends[1] = fcntl(low[1], F_DUPFD, high);
+	if (ret_ends[1] < 0)
+		return -errno;
+	close(low[1]);
+	return fcntl(low[0], F_SETFL, O_NONBLOCK) < 0 ? -errno : 0;
+}
+
+/*
+ * Reads what is in the pipe once the program has ended. Descendants may still hold the write end
+ * if the library wasn't there to close it, so the end of the pipe is not waited for.
+ */
+static struct handshake handshake_read(int fd)
+{
+	struct handshake shake = {0};
+	char line[PATH_MAX + 64], *newline;
+	ssize_t length = read(fd, line, sizeof(line) - 1);
+	int pid, at = 0;
+
+	line[length < 0 ? 0 : length] = '\0';
+	if (sscanf(line, "exec %d", &shake.exec_errno) == 1)
+		return shake;
+	newline = strchr(line, '\n');
+	if (!newline || sscanf(line, "vmtrace %d%n", &pid, &at) != 1)
+		return shake;
+	*newline = '\0';
+	shake.is_loaded = true;
+	shake.pid = pid;
+	if (line[at] == ' ' && strlen(line + at + 1) < sizeof(shake.file))
+		strcpy(shake.file, line + at + 1);
+	return shake;
+}
+
+/*
+ * A signal from the terminal reaches the program by itself, being in the same process group. One
+ * that was sent to the launcher alone is passed on.
+ */
+static void on_signal(int signal, siginfo_t *info, void *context)
+{
+	(void)context;
+	if (info->si_code <= 0)
+		kill((pid_t)program_pid, signal);
+}
+
+static void pass_signals_on(void)
+{
+	static const int passed[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2};
+	struct sigaction action = {.sa_sigaction = on_signal, .sa_flags = SA_SIGINFO | SA_RESTART};
+	struct sigaction before;
+
+	for (size_t i = 0; i < sizeof(passed) / sizeof(passed[0]); i++)
+		if (sigaction(passed[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN)
+			sigaction(passed[i], &action, NULL);
+}
+
+/* Becomes the program; if that fails the pipe tells why. */
+_Noreturn static void run_program(char **argv, const char *library, int fd)
+{
+	char where[32];
+
+	(void)snprintf(where, sizeof(where), "fd:%d", fd);
+	setenv("VMTRACE_HANDSHAKE", where, 1);
+	set_preload(library);
+	execvp(argv[0], argv);
+	dprintf(fd, "exec %d\n", errno);
+	_exit(EXIT_REFUSED);
+}
+
+/* Runs the program to its end. Return: 0 with both results written, or -errno. */
+static int run(char **argv, const char *library, int *ret_status, struct handshake *ret_shake)
+{
+	struct sigaction child_default = {.sa_handler = SIG_DFL}, child_before;
+	sigset_t all, before;
+	int ends[2] = {-1, -1}, error = handshake_open(ends);
+	pid_t pid;
+
+	if (error < 0)
+		return error;
+	/* No signal between fork and the handlers; no handler in the program. */
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &before);
+	sigaction(SIGCHLD, &child_default, &child_before);
+	pid = fork();
+	if (pid < 0)
+		return -errno;
+	if (pid == 0) {
+		sigaction(SIGCHLD, &child_before, NULL);
+		sigprocmask(SIG_SETMASK, &before, NULL);
+		run_program(argv, library, ends[1]);
+	}
+	close(ends[1]);
+	program_pid = pid;
+	pass_signals_on();
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	while (waitpid(pid, ret_status, 0) < 0)
+		if (errno != EINTR)
+			return -errno;
+	*ret_shake = handshake_read(ends[0]);
+	close(ends[0]);
+	return 0;
+}
+
+static long long monotonic_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
+/* Finds the clock's start in the header. Return: false if this is no trace or it has an end. */
+static bool trace_lacks_end(FILE *trace, long long *ret_start_ns)
+{
+	static const char key[] = "\"start_ns\":", end[] = "{\"ev\":\"end\"";
+	bool lacks_end = false;
+	char *line = NULL, *start;
+	size_t size = 0;
+
+	if (getline(&line, &size, trace) < 0)
+		goto out_free;
+	start = strstr(line, key);
+	if (!start)
+		goto out_free;
+	*ret_start_ns = strtoll(start + strlen(key), NULL, 10);
+	lacks_end = true;
+	while (lacks_end && getline(&line, &size, trace) >= 0)
+		lacks_end = strncmp(line, end, strlen(end)) != 0;
+out_free:
+	free(line);
+	return lacks_end;
+}
+
+/*
+ * Adds the end that a killed program could not write. The record begins with a newline: the last
+ * one of the program may be unfinished.
+ */
+static void trace_add_end(const char *file, int signal, long long now_ns)
+{
+	int fd = open(file, O_RDWR | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	FILE *trace = fd < 0 ? NULL : fdopen(fd, "r");
+	long long start_ns;
+	struct stat st;
+
+	if (!trace)
+		return;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && trace_lacks_end(trace, &start_ns))
+		dprintf(fd, "\n{\"ev\":\"end\",\"t\":%lld,\"how\":\"signal\",\"status\":%d}\n",
+			now_ns - start_ns, signal);
+	fclose(trace);
+}
+
+static void report(const char *file, const char *view)
+{
+	char path[PATH_MAX];
+	pid_t pid;
+	int status;
+
+	if (!beside_launcher("vmtrace-report", path))
+		(void)snprintf(path, sizeof(path), "%s", VMTRACE_REPORT);
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0) {
+		execl(path, "vmtrace-report", view ? view : "summary", "--", file, (char *)NULL);
+		fprintf(stderr, "vmtrace: %s: %s\n", path, strerror(errno));
+		_exit(EXIT_REFUSED);
+	}
+	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+}
+
+int main(int argc, char **argv)
+{
+	struct options options = parse_options(argc, argv);
+	struct handshake shake = {0};
+	char library[PATH_MAX], why[2 * PATH_MAX];
+	int status = 0, error;
+	long long ended_ns;
+
+	if (find_library(options.library, library) < 0)
+		return EXIT_REFUSED;
+	if (target_check(options.argv[0], why, sizeof(why)) < 0) {
+		fprintf(stderr, "vmtrace: %s\n", why);
+		return EXIT_REFUSED;
+	}
+	error = run(options.argv, library, &status, &shake);
+	ended_ns = monotonic_ns();
+	if (error < 0 || shake.exec_errno) {
+		fprintf(stderr, "vmtrace: %s: %s\n", options.argv[0],
+			strerror(error < 0 ? -error : shake.exec_errno));
+		return EXIT_REFUSED;
+	}
+	if (!shake.is_loaded) {
+		fprintf(stderr, "vmtrace: %s ran without %s: nothing was recorded\n",
+			options.argv[0], library);
+		return EXIT_NOT_LOADED;
+	}
+	if (WIFSIGNALED(status) && *shake.file && shake.pid == (pid_t)program_pid)
+		trace_add_end(shake.file, WTERMSIG(status), ended_ns);
+	if (options.report && *shake.file)
+		report(shake.file, options.view);
+	else if (options.report)
+		fprintf(stderr, "vmtrace: no trace file to report on\n");
+	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}

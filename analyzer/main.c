@@ -1,0 +1,394 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * vmtrace-report: the command line. A table of views, a table of options, and what is done with the
+ * traces one after the other.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "alloc.h"
+#include "json.h"
+#include "out.h"
+#include "report.h"
+#include "tree.h"
+
+enum { EXIT_OK = 0, EXIT_UNUSABLE = 2 };
+
+static const struct view *const views[] = {
+	&view_summary, &view_maps, &view_events, &view_mm, &view_heap, &view_leaks, &view_frames,
+	&view_verify,
+};
+
+enum { NR_VIEWS = sizeof(views) / sizeof(views[0]) };
+
+static const struct option long_options[] = {
+	{ "help", no_argument, NULL, 'h' },
+	{ "version", no_argument, NULL, 'V' },
+	{ "json", no_argument, NULL, 'j' },
+	{ "partial", no_argument, NULL, 'p' },
+	{ "no-symbols", no_argument, NULL, 'y' },
+	{ "at", required_argument, NULL, 'a' },
+	{ "own", no_argument, NULL, 'o' },
+	{ "why", no_argument, NULL, 'w' },
+	{ "stacks", no_argument, NULL, 's' },
+	{ "call", required_argument, NULL, 'c' },
+	{ "limit", required_argument, NULL, 'l' },
+	{ NULL, 0, NULL, 0 },
+};
+
+/* Options every view has; the others are taken where view->takes lists them. */
+static const char general_options[] = "hVjpy";
+
+static const char usage_text[] =
+	"Usage: vmtrace-report [VIEW] [OPTION]... TRACE...\n"
+	"Answer questions about traces written by libvmtrace.so; TRACE - is standard input.\n";
+
+static const char general_help[] =
+	"  --json           print JSON\n"
+	"  --partial        a damaged trace is fine: status 0 if its beginning could be read\n"
+	"  --no-symbols     open no other files: addresses stay module+offset\n"
+	"  --help           print this text (VIEW --help: that of a view)\n"
+	"  --version        print the version\n";
+
+static void print_help(const struct view *view)
+{
+	size_t i;
+
+	if (view) {
+		printf("Usage: vmtrace-report %s [OPTION]... TRACE...\nPrint %s.\n\n%s%s",
+		       view->name, view->brief, view->help, general_help);
+		return;
+	}
+	printf("%s\nViews:\n", usage_text);
+	for (i = 0; i < NR_VIEWS; i++)
+		printf("  %-10s %s%s\n", views[i]->name, views[i]->brief, i ? "" : " (default)");
+	printf("\nOptions:\n%s\nExit status: 0 fine, 2 the input or the call is unusable.\n",
+	       general_help);
+}
+
+static size_t least_of_three(size_t a, size_t b, size_t c)
+{
+	size_t least = a < b ? a : b;
+
+	return least < c ? least : c;
+}
+
+/* Number of single-letter changes between two short words. */
+static size_t distance(const char *a, const char *b)
+{
+	size_t row[32], i, j, n = strlen(b);
+
+	if (n >= 32 || strlen(a) >= 32)
+		return 32;
+	for (j = 0; j <= n; j++)
+		row[j] = j;
+	for (i = 1; a[i - 1]; i++) {
+		size_t diagonal = row[0];
+
+		row[0] = i;
+		for (j = 1; j <= n; j++) {
+			size_t above = row[j];
+
+			row[j] = least_of_three(above + 1, row[j - 1] + 1,
+						diagonal + (a[i - 1] != b[j - 1]));
+			diagonal = above;
+		}
+	}
+	return row[n];
+}
+
+struct suggestion {
+	const char *word;
+	size_t distance;
+};
+
+static void suggest(struct suggestion *best, const char *typed, const char *word)
+{
+	size_t d = distance(typed, word);
+
+	if (d < best->distance)
+		*best = (struct suggestion){ word, d };
+}
+
+static int unusable_word(const char *what, const char *typed, const struct suggestion *best,
+			 const char *dashes)
+{
+	fprintf(stderr, "vmtrace-report: unknown %s '", what);
+	out_name(stderr, typed);
+	fputc('\'', stderr);
+	if (best->word)
+		fprintf(stderr, "; did you mean '%s%s'?", dashes, best->word);
+	fputs(" (see --help)\n", stderr);
+	return EXIT_UNUSABLE;
+}
+
+static int unknown_view(const char *typed)
+{
+	struct suggestion best = { NULL, 3 };
+	size_t i;
+
+	for (i = 0; i < NR_VIEWS; i++)
+		suggest(&best, typed, views[i]->name);
+	return unusable_word("view, and no such file:", typed, &best, "");
+}
+
+static int unknown_option(const char *typed)
+{
+	struct suggestion best = { NULL, 3 };
+	const char *word = typed + strspn(typed, "-");
+	const struct option *opt;
+
+	for (opt = long_options; opt->name; opt++)
+		suggest(&best, word, opt->name);
+	return unusable_word("option", typed, &best, "--");
+}
+
+static int bad_argument(const char *option, const char *arg)
+{
+	fprintf(stderr, "vmtrace-report: --%s: '", option);
+	out_name(stderr, arg);
+	fputs("' is no valid value (see --help)\n", stderr);
+	return -EINVAL;
+}
+
+static int parse_number(const char *text, uint64_t *ret)
+{
+	char *end;
+
+	errno = 0;
+	*ret = strtoull(text, &end, 10);
+	return *text < '0' || *text > '9' || *end || errno ? -EINVAL : 0;
+}
+
+static int parse_call(const char *text)
+{
+	int i;
+
+	for (i = 0; i < MM_OP_COUNT; i++)
+		if (!strcmp(record_call_names[i], text))
+			return i;
+	return -EINVAL;
+}
+
+/* Return: 0 or -EINVAL after a message. */
+static int take_option(struct options *opt, int c, const char *arg)
+{
+	switch (c) {
+	case 'j':
+		opt->json = true;
+		return 0;
+	case 'p':
+		opt->partial = true;
+		return 0;
+	case 'y':
+		opt->no_symbols = true;
+		return 0;
+	case 'o':
+		opt->own = true;
+		return 0;
+	case 'w':
+		opt->why = true;
+		return 0;
+	case 's':
+		opt->stacks = true;
+		return 0;
+	case 'a':
+		return moment_parse(arg, &opt->at) ? bad_argument("at", arg) : 0;
+	case 'c':
+		opt->call = parse_call(arg);
+		return opt->call < 0 ? bad_argument("call", arg) : 0;
+	case 'l':
+		opt->has_limit = true;
+		return parse_number(arg, &opt->limit) ? bad_argument("limit", arg) : 0;
+	default:
+		return -EINVAL;
+	}
+}
+
+static const struct view *find_view(const char *name)
+{
+	size_t i;
+
+	for (i = 0; i < NR_VIEWS; i++)
+		if (!strcmp(views[i]->name, name))
+			return views[i];
+	return NULL;
+}
+
+static void report_error(const char *text)
+{
+	fputs("vmtrace-report: ", stderr);
+	out_name(stderr, text);
+	fputc('\n', stderr);
+}
+
+/* Show one trace. @list: where JSON goes if there are several, else NULL. */
+static int run_trace(const struct view *view, const struct options *opt, const char *path,
+		     struct json_t *list)
+{
+	struct json_t *json = NULL;
+	struct trace trace;
+	int status = EXIT_OK;
+	int err;
+
+	err = trace_open(&trace, view, opt, path, stdout);
+	if (!err)
+		err = trace_run(&trace, &json);
+	if (json && list)
+		js_append(list, js_ref(json));
+	else if (json)
+		js_print(json, stdout, false);
+	js_free(json);
+	if (err) {
+		report_error(trace.reader.error);
+		if (!opt->partial || !trace.has_header)
+			status = EXIT_UNUSABLE;
+	}
+	trace_close(&trace);
+	return status;
+}
+
+static void print_title(const char *path, bool follows)
+{
+	fputs(follows ? "\n==> " : "==> ", stdout);
+	out_name(stdout, path);
+	fputs(" <==\n", stdout);
+}
+
+static int run_traces(const struct view *view, const struct options *opt, char **paths, int nr)
+{
+	bool is_stream = view->flags & VIEW_STREAM;
+	struct json_t *list = opt->json && nr > 1 && !is_stream ? js_array() : NULL, *all;
+	int i, status = EXIT_OK;
+
+	if (!opt->json && nr > 1)
+		tree_print(paths, nr, stdout);
+	if (opt->json && nr > 1 && is_stream)
+		fputs("{\"traces\":[\n", stdout);
+	for (i = 0; i < nr; i++) {
+		int one;
+
+		if (opt->json && is_stream && i)
+			fputs(",\n", stdout);
+		if (!opt->json && nr > 1)
+			print_title(paths[i], i);
+		one = run_trace(view, opt, paths[i], list);
+		status = one > status ? one : status;
+	}
+	if (opt->json && nr > 1 && is_stream)
+		fputs("]}\n", stdout);
+	if (list) {
+		all = js_object();
+		js_set(all, "traces", list);
+		js_print(all, stdout, false);
+		js_free(all);
+	}
+	return status;
+}
+
+static int finish(int status)
+{
+	if (fflush(stdout) || ferror(stdout)) {
+		fprintf(stderr, "vmtrace-report: standard output: %s\n", strerror(errno));
+		return EXIT_UNUSABLE;
+	}
+	return status;
+}
+
+/* What the command line said. */
+struct command {
+	struct options opt;
+	const struct view *view;	/* NULL: none was named */
+	char given[32];			/* letters of the options that not every view has */
+	bool wants_help, wants_version;
+};
+
+static int parse_options(struct command *cmd, int argc, char **argv)
+{
+	size_t nr_given = 0;
+	int c;
+
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, ":hV", long_options, NULL)) != -1) {
+		if (c == '?')
+			return unknown_option(argv[optind - 1]);
+		if (c == ':') {
+			fprintf(stderr, "vmtrace-report: option '%s' wants a value (see --help)\n",
+				argv[optind - 1]);
+			return EXIT_UNUSABLE;
+		}
+		cmd->wants_help |= c == 'h';
+		cmd->wants_version |= c == 'V';
+		if (c != 'h' && c != 'V' && take_option(&cmd->opt, c, optarg))
+			return EXIT_UNUSABLE;
+		if (!strchr(general_options, c) && nr_given < sizeof(cmd->given) - 1)
+			cmd->given[nr_given++] = c;
+	}
+	return EXIT_OK;
+}
+
+/* Every option given must be one of the view's. */
+static int check_options(const struct command *cmd)
+{
+	const char *c;
+
+	for (c = cmd->given; *c; c++) {
+		const struct option *o = long_options;
+
+		if (strchr(cmd->view->takes, *c))
+			continue;
+		while (o->val != *c)
+			o++;
+		fprintf(stderr, "vmtrace-report: the view '%s' has no option '--%s' (see --help)\n",
+			cmd->view->name, o->name);
+		return EXIT_UNUSABLE;
+	}
+	return EXIT_OK;
+}
+
+/* A first word that is neither a view nor a file was probably meant to be a view. */
+static bool is_misspelt_view(const char *word)
+{
+	return strcmp(word, "-") && !strpbrk(word, "./") && access(word, F_OK);
+}
+
+int main(int argc, char **argv)
+{
+	struct command cmd = { .opt = { .at = { MOMENT_END, 0 }, .call = -1 } };
+	int status = parse_options(&cmd, argc, argv);
+
+	if (status != EXIT_OK)
+		return status;
+	if (optind < argc)
+		cmd.view = find_view(argv[optind]);
+	if (cmd.wants_version) {
+		printf("vmtrace-report %s\n", VMTRACE_VERSION);
+		return finish(EXIT_OK);
+	}
+	if (cmd.wants_help) {
+		print_help(cmd.view);
+		return finish(EXIT_OK);
+	}
+	if (cmd.view)
+		optind++;
+	else if (optind < argc && is_misspelt_view(argv[optind]))
+		return unknown_view(argv[optind]);
+	else
+		cmd.view = &view_summary;
+	if (optind == argc) {
+		fprintf(stderr, "%svmtrace-report: no trace was given (see --help)\n",
+			argc == 1 ? usage_text : "");
+		return EXIT_UNUSABLE;
+	}
+	status = check_options(&cmd);
+	if (status != EXIT_OK)
+		return status;
+	cmd.opt.terminal = isatty(STDOUT_FILENO);
+	cmd.opt.colour = out_wants_colour(stdout);
+	cmd.opt.progress = isatty(STDERR_FILENO);
+	return finish(run_traces(cmd.view, &cmd.opt, argv + optind, argc - optind));
+}

@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+#include "report.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <string.h>
+
+#include "json.h"
+
+static void setup(struct trace *tr, const struct view *view, const struct options *opt, FILE *out)
+{
+	tr->view = view;
+	tr->opt = opt;
+	tr->out = out;
+	replay_init(&tr->replay);
+	stacks_init(&tr->stacks);
+	heap_init(&tr->heap);
+	tr->symbols = symbols_new(&tr->stacks, !opt->no_symbols);
+}
+
+int trace_open(struct trace *tr, const struct view *view, const struct options *opt,
+	       const char *path, FILE *out)
+{
+	*tr = (struct trace){ 0 };
+	setup(tr, view, opt, out);
+	return reader_open(&tr->reader, path, view->flags & (VIEW_HEAP | VIEW_AGAIN));
+}
+
+int trace_open_memory(struct trace *tr, const struct view *view, const struct options *opt,
+		      const void *data, size_t len, FILE *out)
+{
+	*tr = (struct trace){ 0 };
+	setup(tr, view, opt, out);
+	return reader_open_memory(&tr->reader, "memory", data, len);
+}
+
+void trace_close(struct trace *tr)
+{
+	symbols_free(tr->symbols);
+	heap_fini(&tr->heap);
+	stacks_fini(&tr->stacks);
+	replay_fini(&tr->replay);
+	reader_close(&tr->reader);
+}
+
+int trace_rewind(struct trace *tr)
+{
+	symbols_free(tr->symbols);
+	heap_fini(&tr->heap);
+	stacks_fini(&tr->stacks);
+	replay_fini(&tr->replay);
+	setup(tr, tr->view, tr->opt, tr->out);
+	tr->has_header = false;
+	tr->t_last = 0;
+	memset(tr->nr_records, 0, sizeof(tr->nr_records));
+	return reader_rewind(&tr->reader);
+}
+
+static int take_record(struct trace *tr, const struct record *rec)
+{
+	const char *why = "";
+
+	if (rec->ev == TRACE_NR_EVENTS)
+		return 0;
+	tr->nr_records[rec->ev]++;
+	if (rec->t > tr->t_last)
+		tr->t_last = rec->t;
+	if (replay_record(&tr->replay, rec, &why))
+		return reader_fail(&tr->reader, rec->line, "%s", why);
+	if (rec->ev == TRACE_HEADER) {
+		tr->header = rec->header;
+		tr->has_header = true;
+	} else if (rec->ev == TRACE_MODULE) {
+		stacks_add_module(&tr->stacks, &rec->module);
+	} else if (rec->ev == TRACE_STACK) {
+		stacks_add(&tr->stacks, &rec->stack);
+	} else if (rec->ev == TRACE_HEAP && tr->view->flags & VIEW_HEAP) {
+		heap_locate(&tr->heap, rec);
+	}
+	return 0;
+}
+
+static void show_progress(const struct trace *tr, uint64_t *next)
+{
+	if (!tr->opt->progress || tr->reader.offset < *next)
+		return;
+	*next = tr->reader.offset + (64 << 20);
+	fprintf(stderr, "\rvmtrace-report: %" PRIu64 " MiB", tr->reader.offset >> 20);
+}
+
+int trace_read(struct trace *tr, void *state,
+	       bool (*stop)(struct trace *trace, void *state, const struct record *rec),
+	       void (*record)(struct trace *trace, void *state, const struct record *rec))
+{
+	uint64_t next_progress = 64 << 20;
+	struct record rec;
+	int err;
+
+	while ((err = reader_next(&tr->reader, &rec)) > 0) {
+		show_progress(tr, &next_progress);
+		if (stop && stop(tr, state, &rec))
+			return 0;
+		err = take_record(tr, &rec);
+		if (err)
+			break;
+		if (record && rec.ev != TRACE_NR_EVENTS)
+			record(tr, state, &rec);
+	}
+	if (next_progress > 64 << 20)
+		fputs("\r\033[K", stderr);
+	replay_finish(&tr->replay);
+	return err;
+}
+
+int trace_run(struct trace *tr, struct json_t **ret_json)
+{
+	const struct view *view = tr->view;
+	void *state = view->start(tr);
+	int err = 0;
+
+	*ret_json = NULL;
+	if (!*tr->reader.error)
+		err = trace_read(tr, state, view->stop, view->record);
+	if (tr->has_header && view->flags & VIEW_HEAP) {
+		int heap_err = heap_run(&tr->heap, &tr->reader);
+
+		err = err ? err : heap_err;
+	}
+	if (*tr->reader.error && !err)
+		err = -EINVAL;
+	tr->is_damaged = err;
+	if (tr->has_header) {
+		if (tr->opt->json)
+			*ret_json = view->json(tr, state);
+		else
+			view->text(tr, state);
+	}
+	view->free(state);
+	return err;
+}
+
+const char *trace_name(const struct trace *tr)
+{
+	const char *exe = tr->header.exe ? tr->header.exe : "?", *slash = strrchr(exe, '/');
+
+	return slash && slash[1] ? slash + 1 : exe;
+}

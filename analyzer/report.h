@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One trace on its way through a view: reader, replay, stacks and heap, run together.
+ *
+ *   reader ─▶ record ─┬▶ replay (shadow mm)
+ *                     ├▶ stacks, modules          all before the view sees the record
+ *                     ├▶ heap lines located ─▶ merged by time after the last record
+ *                     └▶ view->record()  …  view->text() or view->json() at the end
+ */
+#ifndef VMTRACE_ANALYZER_REPORT_H
+#define VMTRACE_ANALYZER_REPORT_H
+
+#include <stdio.h>
+
+#include "heap.h"
+#include "reader.h"
+#include "replay.h"
+#include "stacks.h"
+#include "symbols.h"
+
+struct json_t;
+
+/* What the command line may ask for; a view says which of these it takes. */
+struct options {
+	bool json, partial, no_symbols, colour, progress;
+	bool terminal;			/* output goes to one: names are escaped even in maps */
+	bool own, why, stacks;
+	struct moment at;
+	int call;			/* enum mm_op, -1: all */
+	uint64_t limit;			/* 0: all */
+	bool has_limit;
+};
+
+struct view;
+
+struct trace {
+	const struct view *view;
+	const struct options *opt;
+	FILE *out;
+	struct reader reader;
+	struct replay replay;
+	struct stacks stacks;
+	struct symbols *symbols;
+	struct heap heap;
+
+	bool has_header;
+	struct rec_header header;	/* points into the reader's first line */
+	uint64_t t_last;		/* greatest stamp seen */
+	uint64_t nr_records[TRACE_NR_EVENTS];
+	bool is_damaged;		/* reading ended with an error */
+};
+
+enum {
+	VIEW_HEAP = 1,			/* wants trace->heap */
+	VIEW_AGAIN = 2,			/* reads the trace more than once */
+	VIEW_STREAM = 4,		/* prints while it reads, also with --json */
+};
+
+/**
+ * struct view - One way to look at a trace.
+ * @takes:  the options it has beside the general ones, letters of main.c's table.
+ * @start:  state for one trace; may run the trace on its own (VIEW_AGAIN).
+ * @stop:   whether the trace ends for this view before @rec.
+ * @record: called for each record after replay, stacks and heap took it.
+ * @text, @json: the result; @json's is printed by the caller. A streaming view prints in @record
+ *          and closes in @text or, then returning NULL, @json.
+ * @free:   releases the state.
+ */
+struct view {
+	const char *name, *brief, *help, *takes;
+	unsigned int flags;
+	void *(*start)(struct trace *trace);
+	bool (*stop)(struct trace *trace, void *state, const struct record *rec);
+	void (*record)(struct trace *trace, void *state, const struct record *rec);
+	void (*text)(struct trace *trace, void *state);
+	struct json_t *(*json)(struct trace *trace, void *state);
+	void (*free)(void *state);
+};
+
+extern const struct view view_summary, view_maps, view_events, view_mm, view_heap, view_leaks,
+	view_frames, view_verify;
+
+/**
+ * trace_open() - Get ready to read @path for @view.
+ * Return: 0 or -errno with trace->reader.error set; trace_close() is right in both cases.
+ */
+int trace_open(struct trace *trace, const struct view *view, const struct options *opt,
+	       const char *path, FILE *out);
+
+/* The same over bytes in memory. */
+int trace_open_memory(struct trace *trace, const struct view *view, const struct options *opt,
+		      const void *data, size_t len, FILE *out);
+
+/**
+ * trace_run() - Read the trace and show it.
+ * @ret_json: with opt->json the result, for the caller; NULL from a streaming view.
+ *
+ * Return: 0, or -errno with trace->reader.error set. What came before the error has been shown,
+ * unless there was no header.
+ */
+int trace_run(struct trace *trace, struct json_t **ret_json);
+
+/**
+ * trace_read() - One pass over the records, from where the reader stands.
+ * @stop, @record: as in struct view; may be NULL.
+ */
+int trace_read(struct trace *trace, void *state,
+	       bool (*stop)(struct trace *trace, void *state, const struct record *rec),
+	       void (*record)(struct trace *trace, void *state, const struct record *rec));
+
+/* Forget what was read and stand before the first line again. */
+int trace_rewind(struct trace *trace);
+
+void trace_close(struct trace *trace);
+
+/* A name for a process: the base name of its executable. */
+const char *trace_name(const struct trace *trace);
+
+#endif

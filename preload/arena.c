@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/* One reserved region and a bump pointer into it. */
+#include "arena.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+#include "sys.h"
+
+#include "no_heap.h"
+
+#define REGION_BYTES (4ull << 30)
+#define REGION_BYTES_LIMITED (64ull << 20)	/* when RLIMIT_AS is set */
+/*
+ * Above ASan's shadow and Go's arenas, below every position-independent program, and far from
+ * mmap_base, so that get_unmapped_area() of the program never meets us.
+ */
+#define REGION_HINT 0x200000000000ull
+#define REGION_STEP 0x010000000000ull
+#define REGION_TRIES 8
+
+static uint8_t *region;
+static size_t region_bytes, used;
+
+int arena_init(void)
+{
+	uint64_t limit = RLIM_INFINITY;
+	void *p = NULL;
+	int i;
+
+	sys_getrlimit(RLIMIT_AS, &limit);
+	region_bytes = limit == RLIM_INFINITY ? REGION_BYTES : REGION_BYTES_LIMITED;
+	for (i = 0; i < REGION_TRIES; i++) {
+		p = sys_mmap((void *)(REGION_HINT + (uint64_t)i * REGION_STEP), region_bytes,
+			     PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+		if (!sys_is_err((long)p) || (long)p != -EEXIST)
+			break;
+	}
+	if (sys_is_err((long)p))
+		return (int)(long)p;
+	/* Not in core dumps, and no huge pages for a few kilobytes. */
+	sys_madvise(p, region_bytes, MADV_DONTDUMP);
+	sys_madvise(p, region_bytes, MADV_NOHUGEPAGE);
+	region = p;
+	return 0;
+}
+
+void *arena_alloc(size_t bytes)
+{
+	size_t need = (bytes + 15) & ~(size_t)15;
+	void *p;
+
+	if (need < bytes || need > region_bytes - used)
+		return NULL;
+	p = region + used;
+	used += need;
+	return p;
+}
+
+void *arena_mm_alloc(void *ctx, size_t bytes)
+{
+	(void)ctx;
+	return arena_alloc(bytes);
+}
+
+uint64_t arena_start(void)
+{
+	return (uint64_t)(uintptr_t)region;
+}
+
+uint64_t arena_end(void)
+{
+	return arena_start() + region_bytes;
+}
+
+size_t arena_used(void)
+{
+	return used;
+}

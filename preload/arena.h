@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * vmtrace's own memory: one region, mapped once at start, far from the program's mappings.
+ *
+ *     region:  | arena: bumped, page by page | stack nodes | hash … |     (one rw-p vma)
+ *
+ * Mapped MAP_NORESERVE and readable-writable as a whole, so that using more of it never changes
+ * the map. Nothing is given back; users keep free lists of their own.
+ */
+#ifndef VMTRACE_ARENA_H
+#define VMTRACE_ARENA_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/**
+ * arena_init() - Map the region.
+ *
+ * Context: startup, once.
+ * Return: 0, -errno.
+ */
+int arena_init(void);
+
+/**
+ * arena_alloc() - Zeroed memory, aligned to 16 bytes.
+ *
+ * Context: hook path, under the capture lock.
+ * Return: NULL when the region is used up.
+ */
+void *arena_alloc(size_t bytes);
+
+/* struct mm_alloc's signature. */
+void *arena_mm_alloc(void *ctx, size_t bytes);
+
+uint64_t arena_start(void);
+uint64_t arena_end(void);
+size_t arena_used(void);
+
+#endif

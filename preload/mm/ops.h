@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The operations: one function per call, each replays txn->call on txn->mm.
+ *
+ * They are told the outcome. Where the call has failed they walk the range the way the kernel
+ * does, up to the first reason for that error, and leave what the kernel leaves. A failure without
+ * a reason in the model changes nothing and is reported as doubt.
+ * Return: 0, or -ENOMEM if the allocator is empty.
+ */
+#ifndef VMTRACE_MM_OPS_H
+#define VMTRACE_MM_OPS_H
+
+#include "txn.h"
+
+int op_mmap(struct mm_txn *txn);
+int op_remap_file_pages(struct mm_txn *txn);
+int op_munmap(struct mm_txn *txn);
+int op_mremap(struct mm_txn *txn);
+int op_mprotect(struct mm_txn *txn);
+int op_brk(struct mm_txn *txn);
+int op_madvise(struct mm_txn *txn);
+int op_mlock(struct mm_txn *txn);
+int op_mlockall(struct mm_txn *txn);
+int op_mseal(struct mm_txn *txn);
+int op_shmat(struct mm_txn *txn);
+int op_shmdt(struct mm_txn *txn);
+int op_io_setup(struct mm_txn *txn);
+int op_io_destroy(struct mm_txn *txn);
+int op_mbind(struct mm_txn *txn);
+int op_home_node(struct mm_txn *txn);
+int op_prctl(struct mm_txn *txn);
+
+/* Shared by the operations. */
+
+/** span_is_sane() - Page aligned, not empty, no overflow. What lies beyond the end is a hole. */
+bool span_is_sane(uint64_t start, uint64_t end);
+
+/** range_is_sane() - The same, and below @mm's end. */
+bool range_is_sane(const struct mm *mm, uint64_t start, uint64_t end);
+
+/** mm_unmap() - Take everything out of [start, end), splitting at its ends. */
+void mm_unmap(struct mm_txn *txn, uint64_t start, uint64_t end);
+
+/**
+ * mm_unmap_fails() - What an unmapping that fails leaves behind: nothing but splits.
+ *
+ * Return: true if the model knows the reason.
+ */
+bool mm_unmap_fails(struct mm_txn *txn, uint64_t start, uint64_t end);
+
+/** mm_place_new() - A fresh mapping of @model's range, which must be empty; populates it. */
+struct vma *mm_place_new(struct mm_txn *txn, struct vma *model, bool populate);
+
+/** vma_init_anon() - @model as private anonymous memory of [start, end). */
+void vma_init_anon(struct mm_txn *txn, struct vma *model, uint64_t start, uint64_t end,
+		   uint64_t flags);
+
+/** vma_set_file() - Put @file behind @model, as a struct file of its own. Return: 0, -ENOMEM. */
+int vma_set_file(struct mm *mm, struct vma *model, const struct vma_file *file);
+
+#endif

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mremap(2): shrink, grow in place, move, duplicate, move several vmas at once.
+ *
+ *   in place    AAAA....      →  AAAAAA..
+ *   move        AAAA....      →  ....AAAA
+ *   DONTUNMAP   AAAA....      →  aaaaAAAA      (a: same vma, its pages are gone)
+ *   several     AA BB........ →  .......AA BB  (the hole keeps its width and is not unmapped)
+ *
+ * Where the result lies is taken from the return value, everything else from the kernel's rules.
+ */
+#include "ops.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+#include "merge.h"
+#include "vma.h"
+
+#ifndef MREMAP_DONTUNMAP
+#define MREMAP_DONTUNMAP 4
+#endif
+
+struct remap {
+	uint64_t addr, old_len, new_len, flags, new_addr;
+	bool failed;		/* the call as a whole */
+};
+
+/* Anonymous memory nobody has touched takes the offset of its new place; touched one keeps it. */
+static void moved_pgoff(struct vma *model, const struct vma *src, uint64_t new_addr)
+{
+	uint64_t natural = new_addr >> MM_PAGE_SHIFT;
+
+	if (!vma_is_anonymous(src))
+		return;
+	if (src->anon_vma == ANON_VMA_NONE) {
+		model->vm_pgoff = natural;
+		model->pgoff_state = VM_PGOFF_KNOWN;
+	} else if (src->anon_vma == ANON_VMA_UNKNOWN) {
+		if (src->pgoff_state != VM_PGOFF_KNOWN)
+			model->pgoff_state = VM_PGOFF_ANY;
+		else if (model->vm_pgoff != natural)
+			model->pgoff_state = VM_PGOFF_EITHER;
+	} else if (src->pgoff_state == VM_PGOFF_EITHER) {
+		/* The other candidate was the place it leaves. */
+		model->pgoff_state = VM_PGOFF_ANY;
+	}
+}
+
+/* MREMAP_DONTUNMAP leaves the old vma, unlocked as a whole and without its pages. */
+static void leave_source(struct mm_txn *txn, const struct remap *r, const struct vma *target)
+{
+	struct mm *mm = txn->mm;
+	struct vma *src = vma_lookup(mm, r->addr);
+
+	if (!src)
+		return;
+	if (src->vm_flags & VM_LOCKED) {
+		/* The kernel goes on counting them. */
+		mm->locked_vm_leaked += vma_pages(src);
+		mm->locked_vm += vma_pages(src);
+	}
+	vma_set_flags(txn, src, src->vm_flags & ~VM_LOCKED_MASK);
+	src->vm_flags_unknown &= ~VM_LOCKED_MASK;
+	if (src == target || src->vm_start != r->addr || src->vm_end != r->addr + r->old_len)
+		return;
+	src->anon_vma = ANON_VMA_NONE;
+	src->anon_vma_id = 0;
+	src->anon_vma_forked = false;
+	if ((mm->rules & MM_RULE_DONTUNMAP_RESET) && vma_is_anonymous(src)) {
+		src->vm_pgoff = src->vm_start >> MM_PAGE_SHIFT;
+		src->pgoff_state = VM_PGOFF_KNOWN;
+	}
+}
+
+/*
+ * If nobody can tell whether the copy joined its own source, nor can anybody tell which vma has
+ * lost its locks.
+ */
+static void doubt_source_locks(struct vma *target)
+{
+	target->vm_flags_unknown |= VM_LOCKED_MASK;
+	if (vma_touches(target->vm_prev, target))
+		target->vm_prev->vm_flags_unknown |= VM_LOCKED_MASK;
+	if (vma_touches(target, target->vm_next))
+		target->vm_next->vm_flags_unknown |= VM_LOCKED_MASK;
+}
+
+static void move_vma(struct mm_txn *txn, const struct remap *r, struct vma *src)
+{
+	struct mm *mm = txn->mm;
+	uint64_t end = r->new_addr + r->new_len;
+	struct vma model, *vma;
+
+	vma_learn_faults(mm, src);
+	model = *src;
+	model.vm_start = r->new_addr;
+	model.vm_end = end;
+	model.vm_pgoff += (r->addr - src->vm_start) >> MM_PAGE_SHIFT;
+	model.event = txn->call->event;
+	moved_pgoff(&model, src, r->new_addr);
+	if (!range_is_sane(mm, model.vm_start, end))
+		return;
+	/* Never anything there if the model is right. */
+	mm_unmap(txn, model.vm_start, end);
+	if ((r->flags & MREMAP_DONTUNMAP) && (mm->rules & MM_RULE_DONTUNMAP_RESET) &&
+	    model.pgoff_state == VM_PGOFF_KNOWN && vma_is_anonymous(src) &&
+	    (vma_touches(src, &model) || vma_touches(&model, src))) {
+		struct vma *prev;
+
+		find_vma_prev(mm, model.vm_start, &prev);
+		vma = vma_add(txn, &model, prev);
+	} else {
+		vma = vma_place(txn, &model, MERGE_NEW);
+	}
+	if (r->flags & MREMAP_DONTUNMAP) {
+		leave_source(txn, r, vma);
+		if (txn->effect->uncertain && (model.vm_flags & VM_LOCKED))
+			doubt_source_locks(vma);
+	}
+	if (!(r->flags & MREMAP_DONTUNMAP) && r->old_len)
+		mm_unmap(txn, r->addr, r->addr + r->old_len);
+	vma = vma_lookup(mm, r->new_addr);
+	if (vma && (vma->vm_flags & VM_WRITE) && (vma->vm_flags & VM_LOCKED_MASK) == VM_LOCKED &&
+	    r->new_len > r->old_len && !vma_is_file(vma))
+		vma_learn_present(mm, vma);
+	/* Private /dev/zero counts as anonymous, yet shows its offset. */
+	if (vma && vma_is_file(vma) && vma->pgoff_state != VM_PGOFF_KNOWN)
+		txn_doubt(txn, vma->vm_start, vma->vm_end);
+	txn->effect->vma = vma;
+}
+
+static void grow_in_place(struct mm_txn *txn, const struct remap *r, struct vma *vma)
+{
+	struct vma model;
+
+	vma_learn_faults(txn->mm, vma);
+	model = *vma;
+	model.vm_start = vma->vm_end;
+	model.vm_end = r->addr + r->new_len;
+	model.vm_pgoff += vma_pages(vma);
+	/* There is no copied-from vma whose chain would be asked for. */
+	model.anon_vma_forked = false;
+	if (!range_is_sane(txn->mm, model.vm_start, model.vm_end))
+		return;
+	mm_unmap(txn, model.vm_start, model.vm_end);
+	vma = vma_place(txn, &model, MERGE_EXTEND);
+	if ((vma->vm_flags & VM_WRITE) && (vma->vm_flags & VM_LOCKED_MASK) == VM_LOCKED &&
+	    !vma_is_file(vma))
+		vma_learn_present(txn->mm, vma);
+	txn->effect->vma = vma;
+}
+
+/* The checks made before anything is changed. Return: 0 or -errno. */
+static int check_vma(const struct remap *r, const struct vma *vma)
+{
+	bool implies_new = r->flags & (MREMAP_FIXED | MREMAP_DONTUNMAP);
+	uint64_t old_len = r->old_len;
+
+	if (!vma)
+		return -EFAULT;
+	if (vma->vm_flags & VM_SEALED)
+		return -EPERM;
+	if (r->new_len <= old_len && !implies_new)
+		return 0;
+	if (!old_len && !vma_is_shared(vma))
+		return -EINVAL;
+	if ((r->flags & MREMAP_DONTUNMAP) && (vma->vm_flags & (VM_DONTEXPAND | VM_PFNMAP)))
+		return -EINVAL;
+	if (old_len > r->new_len)
+		old_len = r->new_len;
+	if (old_len > vma->vm_end - r->addr)
+		return -EFAULT;
+	if (r->new_len != old_len && (vma->vm_flags & (VM_DONTEXPAND | VM_PFNMAP)))
+		return -EFAULT;
+	return 0;
+}
+
+/* Return: 0 done, 1 the kernel has stopped here, -1 it hasn't failed as the model expects. */
+static int remap_one(struct mm_txn *txn, struct remap *r, bool last)
+{
+	struct mm *mm = txn->mm;
+	struct vma *vma = vma_lookup(mm, r->addr);
+	bool implies_new = r->flags & (MREMAP_FIXED | MREMAP_DONTUNMAP);
+
+	if (r->failed && check_vma(r, vma))
+		return 1;
+	if (!vma)
+		return 1;
+	if (r->failed) {
+		if ((r->flags & MREMAP_FIXED) &&
+		    mm_unmap_fails(txn, r->new_addr, r->new_addr + r->new_len))
+			return 1;
+		if (r->new_len < r->old_len) {
+			uint64_t tail = r->addr + r->new_len;
+			struct vma *v = find_vma(mm, tail);
+
+			for (; v && v->vm_start < r->addr + r->old_len; v = v->vm_next)
+				if (v->vm_flags & VM_SEALED)
+					break;
+			if (v && v->vm_start < r->addr + r->old_len) {
+				if (r->flags & MREMAP_FIXED)
+					mm_unmap(txn, r->new_addr, r->new_addr + r->new_len);
+				mm_unmap_fails(txn, tail, r->addr + r->old_len);
+				return 1;
+			}
+		}
+		/* No room: nothing has happened unless a target was given. */
+		if (!(r->flags & MREMAP_FIXED) && txn->call->ret == -ENOMEM)
+			return 1;
+		if (last)
+			return -1;
+	}
+	if (r->flags & MREMAP_FIXED) {
+		mm_unmap(txn, r->new_addr, r->new_addr + r->new_len);
+		vma = vma_lookup(mm, r->addr);
+		if (!vma)
+			return 1;
+	}
+	if (r->new_len < r->old_len) {
+		mm_unmap(txn, r->addr + r->new_len, r->addr + r->old_len);
+		r->old_len = r->new_len;
+		vma = vma_lookup(mm, r->addr);
+		if (!vma)
+			return 1;
+	}
+	txn->effect->vma = vma;
+	if (implies_new || r->new_addr != r->addr)
+		move_vma(txn, r, vma);
+	else if (r->new_len > r->old_len)
+		grow_in_place(txn, r, vma);
+	return 0;
+}
+
+/* /dev/zero is the one common file with a get_unmapped_area the kernel doesn't trust here. */
+static bool may_move_several(const struct vma *vma)
+{
+	if (vma->vm_flags & VM_UFFD_MASK)
+		return false;
+	return !vma_is_file(vma) || !vma_is_anonymous(vma);
+}
+
+static int remap_several(struct mm_txn *txn, const struct remap *whole)
+{
+	uint64_t end = whole->addr + whole->old_len, shift = whole->new_addr - whole->addr;
+	uint64_t cur = whole->addr;
+	struct mm *mm = txn->mm;
+	struct vma *vma = find_vma(mm, cur);
+	bool seen = false;
+	int err;
+
+	for (; cur < end && vma && vma->vm_start < end; seen = true) {
+		uint64_t until = vma->vm_end < end ? vma->vm_end : end;
+		struct remap r = *whole;
+
+		if (!seen && vma->vm_start > whole->addr)
+			return 1;
+		if (whole->failed && (seen || vma->vm_end < end) && !may_move_several(vma))
+			return 1;
+		r.addr = vma->vm_start > cur ? vma->vm_start : cur;
+		r.new_addr = r.addr + shift;
+		r.old_len = r.new_len = until - r.addr;
+		if (txn_reserve(mm, TXN_NODES))
+			return -ENOMEM;
+		err = remap_one(txn, &r, until == end);
+		if (err)
+			return err;
+		cur = until;
+		vma = find_vma(mm, cur);
+	}
+	txn->effect->vma = vma_lookup(mm, whole->new_addr);
+	return 0;
+}
+
+static bool params_are_bad(const struct mm *mm, const struct remap *r)
+{
+	if (r->addr & (MM_PAGE_SIZE - 1) || !r->new_len || r->new_len > mm->task_size)
+		return true;
+	if (r->addr >= mm->task_size || r->old_len > mm->task_size - r->addr)
+		return true;
+	return !range_is_sane(mm, r->new_addr, r->new_addr + r->new_len);
+}
+
+int op_mremap(struct mm_txn *txn)
+{
+	const struct mm_call *call = txn->call;
+	struct mm *mm = txn->mm;
+	struct remap r = {
+		.addr = call->arg[0],
+		.old_len = page_align(call->arg[1]),
+		.new_len = page_align(call->arg[2]),
+		.flags = call->arg[3],
+		.new_addr = call->ret,
+		.failed = call->ret < 0 && call->ret > -4096,
+	};
+	bool fixed = r.flags & MREMAP_FIXED;
+	uint64_t nr = mm->map_count;
+	int err;
+
+	if (r.failed) {
+		r.new_addr = fixed ? call->arg[4] : r.addr;
+		if (call->ret == -EINVAL && (!fixed || r.old_len != r.new_len))
+			return 0;
+		if (call->ret == -EAGAIN || call->ret == -EINTR)
+			return 0;
+		if (fixed && nr + 2 >= (uint64_t)mm->max_map_count - 3)
+			return 0;
+		if (fixed && r.addr + r.old_len > r.new_addr && r.new_addr + r.new_len > r.addr)
+			return 0;
+	}
+	if (params_are_bad(mm, &r))
+		return 0;
+	if (fixed && r.old_len == r.new_len && (mm->rules & MM_RULE_MULTI_MREMAP))
+		err = remap_several(txn, &r);
+	else
+		err = remap_one(txn, &r, true);
+	if (err == -ENOMEM)
+		return err;
+	if (err < 0 && r.failed) {
+		txn_doubt(txn, r.addr, r.addr + (r.old_len ? r.old_len : MM_PAGE_SIZE));
+		if (fixed)
+			txn_doubt(txn, r.new_addr, r.new_addr + r.new_len);
+	}
+	return 0;
+}

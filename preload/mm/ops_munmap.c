@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/* munmap(2), and the unmapping inside other calls (vms_gather_munmap_vmas). */
+#include "ops.h"
+#include "vma.h"
+
+bool span_is_sane(uint64_t start, uint64_t end)
+{
+	return !((start | end) & (MM_PAGE_SIZE - 1)) && start < end;
+}
+
+bool range_is_sane(const struct mm *mm, uint64_t start, uint64_t end)
+{
+	return span_is_sane(start, end) && end <= mm->task_size;
+}
+
+/*
+ *      start        end
+ *   AAAA|AAA BB CCCC|CC    →    AAAA             CC
+ */
+void mm_unmap(struct mm_txn *txn, uint64_t start, uint64_t end)
+{
+	struct vma *vma = find_vma_intersection(txn->mm, start, end), *next;
+
+	if (vma && vma->vm_start < start)
+		vma = vma_split(txn, vma, start);
+	for (; vma && vma->vm_start < end; vma = next) {
+		if (vma->vm_end > end)
+			vma_split(txn, vma, end);
+		next = vma->vm_next;
+		vma_del(txn, vma);
+	}
+}
+
+bool mm_unmap_fails(struct mm_txn *txn, uint64_t start, uint64_t end)
+{
+	struct mm *mm = txn->mm;
+	struct vma *vma = find_vma_intersection(mm, start, end);
+
+	if (vma && vma->vm_start < start) {
+		if (vma->vm_end > end && mm->map_count >= mm->max_map_count)
+			return true;
+		if ((vma->vm_flags & VM_SEALED) || vma_is_kernel_special(vma))
+			return true;
+	}
+	/* Look ahead: without a reason to fail nothing is split. */
+	for (struct vma *v = vma; ; v = v->vm_next) {
+		if (!v || v->vm_start >= end)
+			return false;
+		if (v->vm_flags & VM_SEALED)
+			break;
+		if (v->vm_end > end && vma_is_kernel_special(v))
+			break;
+	}
+	if (vma->vm_start < start)
+		vma_split(txn, vma, start);
+	return true;
+}
+
+int op_munmap(struct mm_txn *txn)
+{
+	const struct mm_call *call = txn->call;
+	uint64_t start = call->arg[0], end = start + page_align(call->arg[1]);
+
+	if (!range_is_sane(txn->mm, start, end))
+		return 0;
+	if (!call->ret)
+		mm_unmap(txn, start, end);
+	else if (!mm_unmap_fails(txn, start, end))
+		txn_doubt(txn, start, end);
+	return 0;
+}

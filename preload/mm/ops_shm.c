@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Mappings of kernel objects that aren't made by mmap: SysV shared memory and AIO rings. The size
+ * of the whole object is kept in each of its vmas, so that detaching finds all pieces.
+ */
+#include "ops.h"
+
+#include <errno.h>
+#include <sys/shm.h>
+
+#include "vma.h"
+
+int op_shmat(struct mm_txn *txn)
+{
+	const struct mm_call *call = txn->call;
+	struct mm *mm = txn->mm;
+	uint64_t start = call->ret, bytes = page_align(call->len), end = start + bytes;
+	uint64_t how = call->arg[2];
+	struct vma model;
+
+	if (call->ret < 0 && call->ret > -4096) {
+		start = call->arg[1] & ~(MM_PAGE_SIZE - 1);
+		/* SHM_REMAP over something sealed. */
+		if (call->ret == -EPERM && start && (how & SHM_REMAP) && bytes &&
+		    range_is_sane(mm, start, start + bytes))
+			mm_unmap_fails(txn, start, start + bytes);
+		return 0;
+	}
+	if (!range_is_sane(mm, start, end))
+		return 0;
+	vma_init_anon(txn, &model, start, end,
+		      VM_READ | VM_MAYRWX | VM_SHARED | VM_MAYSHARE | mm->def_flags);
+	model.vm_pgoff = 0;
+	if (how & SHM_RDONLY)
+		model.vm_flags &= ~(VM_SHARED | VM_MAYWRITE);
+	else
+		model.vm_flags |= VM_WRITE;
+	if (how & SHM_EXEC)
+		model.vm_flags |= VM_EXEC;
+	if (vma_set_file(mm, &model, call->file))
+		return -ENOMEM;
+	model.has_close = true;
+	model.file_bytes = bytes;
+	mm_unmap(txn, start, end);
+	mm_place_new(txn, &model, false);
+	return 0;
+}
+
+/* A piece of an attachment at @addr lies where it was attached. */
+static bool is_piece(const struct vma *vma, uint64_t addr, uint64_t file_id)
+{
+	return vma->has_close && (!file_id || vma->file_id == file_id) &&
+	       (vma->vm_start - addr) >> MM_PAGE_SHIFT == vma->vm_pgoff;
+}
+
+int op_shmdt(struct mm_txn *txn)
+{
+	const struct mm_call *call = txn->call;
+	uint64_t addr = call->arg[0], file_id, bytes;
+	struct vma *vma = find_vma(txn->mm, addr), *next;
+
+	if (call->ret)
+		return 0;
+	while (vma && (vma->vm_start < addr || !is_piece(vma, addr, 0)))
+		vma = vma->vm_next;
+	if (!vma)
+		return 0;
+	file_id = vma->file_id;
+	bytes = vma->file_bytes;
+	next = vma->vm_next;
+	vma_del(txn, vma);
+	for (vma = next; vma && vma->vm_end - addr <= bytes; vma = next) {
+		next = vma->vm_next;
+		if (is_piece(vma, addr, file_id))
+			vma_del(txn, vma);
+	}
+	return 0;
+}
+
+int op_io_setup(struct mm_txn *txn)
+{
+	static const struct vma_file ring = { .name = "/[aio] (deleted)" };
+	const struct mm_call *call = txn->call;
+	uint64_t start = call->arg[5], end = start + page_align(call->len);
+	struct vma model;
+
+	if (call->ret || !range_is_sane(txn->mm, start, end))
+		return 0;
+	vma_init_anon(txn, &model, start, end,
+		      VM_READ | VM_WRITE | VM_MAYRWX | VM_SHARED | VM_MAYSHARE | VM_DONTEXPAND |
+			      txn->mm->def_flags);
+	model.vm_pgoff = 0;
+	if (vma_set_file(txn->mm, &model, call->file ? call->file : &ring))
+		return -ENOMEM;
+	model.file_bytes = end - start;
+	mm_unmap(txn, start, end);
+	mm_place_new(txn, &model, false);
+	return 0;
+}
+
+int op_io_destroy(struct mm_txn *txn)
+{
+	const struct mm_call *call = txn->call;
+	uint64_t start = call->arg[0], bytes;
+	struct vma *vma = vma_lookup(txn->mm, start);
+
+	if (call->ret || !vma)
+		return 0;
+	bytes = vma->file_bytes ? vma->file_bytes : vma->vm_end - start;
+	if (range_is_sane(txn->mm, start, start + bytes))
+		mm_unmap(txn, start, start + bytes);
+	return 0;
+}

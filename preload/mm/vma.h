@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a vma is: questions answered from its own fields, without looking at its neighbours.
+ */
+#ifndef VMTRACE_MM_VMA_H
+#define VMTRACE_MM_VMA_H
+
+#include <string.h>
+
+#include "vmtrace/mm.h"
+
+#define VM_ACCESS_FLAGS	(VM_READ | VM_WRITE | VM_EXEC)
+#define VM_MAYRWX	(VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC)
+#define VM_SPECIAL	(VM_IO | VM_DONTEXPAND | VM_PFNMAP | VM_MIXEDMAP)
+#define VM_LOCKED_MASK	(VM_LOCKED | VM_LOCKONFAULT)
+#define VM_UFFD_MASK	(VM_UFFD_MISSING | VM_UFFD_WP | VM_UFFD_MINOR)
+/* Bits that never keep two vmas apart (VM_IGNORE_MERGE). */
+#define VM_IGNORE_MERGE	(VM_SOFTDIRTY | VM_MAYBE_GUARD)
+
+#define MM_HUGE_PAGE_SIZE (2ull << 20)
+
+static inline uint64_t page_align(uint64_t addr)
+{
+	return (addr + MM_PAGE_SIZE - 1) & ~(MM_PAGE_SIZE - 1);
+}
+
+static inline uint64_t vma_pages(const struct vma *vma)
+{
+	return (vma->vm_end - vma->vm_start) >> MM_PAGE_SHIFT;
+}
+
+static inline bool name_has_prefix(const char *name, const char *prefix)
+{
+	size_t len = strlen(prefix);
+
+	return name && strlen(name) >= len && !memcmp(name, prefix, len);
+}
+
+static inline bool vma_is_file(const struct vma *vma)
+{
+	return vma->file_id != 0;
+}
+
+static inline bool vma_is_shared(const struct vma *vma)
+{
+	return vma->vm_flags & (VM_SHARED | VM_MAYSHARE);
+}
+
+/* No vm_ops: private anonymous memory, and private mappings of /dev/zero. */
+static inline bool vma_is_anonymous(const struct vma *vma)
+{
+	if (vma_is_shared(vma))
+		return false;
+	return !vma_is_file(vma) ||
+	       (name_has_prefix(vma->name, "/dev/zero") && !vma->name[sizeof("/dev/zero") - 1]);
+}
+
+/* Lines such as [vdso]: installed by the kernel, with operations of their own. */
+static inline bool vma_is_kernel_special(const struct vma *vma)
+{
+	return !vma_is_file(vma) && name_has_prefix(vma->name, "[v");
+}
+
+static inline bool vma_supports_mlock(const struct vma *vma)
+{
+	return !(vma->vm_flags & (VM_SPECIAL | VM_HUGETLB | VM_DROPPABLE));
+}
+
+static inline bool vma_may_ksm(const struct vma *vma)
+{
+	return !(vma->vm_flags &
+		 (VM_SHARED | VM_MAYSHARE | VM_SPECIAL | VM_HUGETLB | VM_DROPPABLE));
+}
+
+static inline bool vma_touches(const struct vma *below, const struct vma *above)
+{
+	return below && above && below->vm_end == above->vm_start;
+}
+
+/* Lowest address another mapping should keep off: stacks have a guard gap below them. */
+static inline uint64_t vm_start_gap(const struct mm *mm, const struct vma *vma)
+{
+	uint64_t gap = mm->stack_guard_gap ? mm->stack_guard_gap : 256 * MM_PAGE_SIZE;
+
+	if (!(vma->vm_flags & VM_GROWSDOWN))
+		return vma->vm_start;
+	return vma->vm_start > gap ? vma->vm_start - gap : 0;
+}
+
+/**
+ * vma_learn_faults() - Admit that the program may have touched @vma since it was looked at last.
+ *
+ * Turns ANON_VMA_NONE into ANON_VMA_UNKNOWN where a page fault could have made an anon_vma: in
+ * private memory that is writable, or that is anonymous, accessible and large enough for the huge
+ * zero page. Call it before a rule asks for the anon_vma, and before access rights change.
+ */
+void vma_learn_faults(struct mm *mm, struct vma *vma);
+
+/** vma_learn_present() - @vma is known to have an anon_vma. */
+void vma_learn_present(struct mm *mm, struct vma *vma);
+
+/** vma_learn_merged() - @dst is about to take over (part of) @src: join what is known of both. */
+void vma_learn_merged(struct vma *dst, const struct vma *src);
+
+#endif

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Any bytes as a trace: every view, as text and as JSON, must end without a fault, whatever the
+ * trace says. No other file is opened (no symbols), nothing is printed.
+ *
+ * After every replay the model's invariants are checked: a hostile trace may describe an impossible
+ * process, but not break the shadow mm.
+ *
+ * Built for libFuzzer by clang with the option `fuzzing`; otherwise with a main that takes files and
+ * folders, so that the seeds and what was once found run as an ordinary test.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "json.h"
+#include "report.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static const struct view *const views[] = {
+	&view_summary, &view_maps, &view_events, &view_mm, &view_heap, &view_leaks, &view_frames,
+	&view_verify,
+};
+
+static const struct options variants[] = {
+	{ .no_symbols = true, .at = { MOMENT_END, 0 }, .call = -1, .stacks = true },
+	{ .no_symbols = true, .at = { MOMENT_PEAK, 0 }, .call = -1, .json = true, .why = true,
+	  .own = true, .stacks = true },
+	{ .no_symbols = true, .at = { MOMENT_EVENT, 2 }, .call = MM_MMAP, .why = true,
+	  .colour = true, .terminal = true, .limit = 1, .has_limit = true },
+};
+
+static void run(const struct view *view, const struct options *opt, const uint8_t *data,
+		size_t size, FILE *out)
+{
+	struct json_t *json = NULL;
+	struct trace trace;
+	const char *broken;
+
+	if (!trace_open_memory(&trace, view, opt, data, size, out))
+		(void)trace_run(&trace, &json);
+	if (json)
+		js_print(json, out, false);
+	js_free(json);
+	broken = trace.replay.has_mm ? mm_check(&trace.replay.mm) : NULL;
+	if (broken) {
+		fprintf(stderr, "the model is broken: %s\n", broken);
+		abort();
+	}
+	trace_close(&trace);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static FILE *out;
+	size_t v, i = size % (sizeof(variants) / sizeof(variants[0]));
+
+	if (!out)
+		out = fopen("/dev/null", "w");
+	if (!out)
+		return 0;
+	for (v = 0; v < sizeof(views) / sizeof(views[0]); v++)
+		run(views[v], &variants[i], data, size, out);
+	return 0;
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * signals [jump]: a timer's handler maps and unmaps while the program does so in two threads.
+ *
+ * The end does not depend on time: it comes when handlers and loops have run often enough. With
+ * `jump` the handler leaves by siglongjmp(), possibly out of the middle of a call. Afterwards the
+ * program makes CALLS mmap() calls of 13 pages, all of which must be in the trace.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#define HANDLERS_MIN 200
+#define ROUNDS_MIN 2000
+#define CALLS 100
+#define UNTOUCHED 4242
+
+static size_t page;
+static atomic_int nr_handlers, nr_failures;
+static atomic_bool is_over;
+static bool is_jumping;
+static sigjmp_buf out;
+
+static void map_and_unmap(size_t pages)
+{
+	int before = errno;
+	char *start = mmap(NULL, pages * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			   -1, 0);
+
+	if (start == MAP_FAILED) {
+		nr_failures++;
+		return;
+	}
+	*(volatile char *)start = 1;
+	if (mprotect(start, page, PROT_READ) < 0 || munmap(start, pages * page) < 0 ||
+	    errno != before)
+		nr_failures++;
+}
+
+static void on_timer(int signal)
+{
+	(void)signal;
+	nr_handlers++;
+	if (is_jumping)
+		siglongjmp(out, 1);
+	map_and_unmap(2);
+}
+
+static void *loop(void *unused)
+{
+	errno = UNTOUCHED;
+	while (!is_over)
+		map_and_unmap(3);
+	return unused;
+}
+
+/* The jumps land here: nothing but volatile and static variables may be relied on. */
+static void loop_with_jumps(void)
+{
+	static volatile int rounds;
+
+	(void)sigsetjmp(out, 1);
+	while (nr_handlers < HANDLERS_MIN || rounds < ROUNDS_MIN) {
+		void *start = mmap(NULL, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+		munmap(start, page);
+		rounds++;
+	}
+}
+
+static void loop_beside_thread(void)
+{
+	pthread_t thread;
+
+	errno = UNTOUCHED;
+	if (pthread_create(&thread, NULL, loop, NULL) != 0)
+		exit(1);
+	for (int rounds = 0; nr_handlers < HANDLERS_MIN || rounds < ROUNDS_MIN; rounds++) {
+		void *block = malloc(rounds % 500);
+
+		map_and_unmap(4);
+		free(block);
+	}
+	is_over = true;
+	pthread_join(thread, NULL);
+}
+
+int main(int argc, char **argv)
+{
+	struct itimerval often = {{0, 300}, {0, 300}}, never = {0};
+	struct sigaction action = {.sa_handler = on_timer};
+
+	(void)argv;
+	page = (size_t)sysconf(_SC_PAGESIZE);
+	is_jumping = argc > 1;
+	sigaction(SIGALRM, &action, NULL);
+	setitimer(ITIMER_REAL, &often, NULL);
+	if (is_jumping)
+		loop_with_jumps();
+	else
+		loop_beside_thread();
+	setitimer(ITIMER_REAL, &never, NULL);
+	signal(SIGALRM, SIG_IGN);
+	for (int i = 0; i < CALLS; i++)
+		if (mmap(NULL, 13 * page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) ==
+		    MAP_FAILED)
+			nr_failures++;
+	printf("%d failures\n", nr_failures);
+	return nr_failures != 0;
+}

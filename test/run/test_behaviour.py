@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: MIT
+"""The C programs beside this file: what their traces must hold, and that they notice nothing."""
+import random
+import struct
+import subprocess
+
+import harness
+from harness import (case, count_allocations, count_calls, expect, expect_equal, header, last_end,
+                     records)
+
+
+def maps50_run(bench, **settings):
+    """Compares the map at the end with the copy that the program made of its own."""
+    native = bench.run([bench.program, "maps50.maps"])
+    traced = bench.run([bench.program, "maps50.maps"], bench.preload(**settings))
+    for result in native, traced:
+        expect_equal(result.status, 7, f"status; {result.stdout.decode()}")
+    expect_equal((traced.stdout, traced.stderr), (native.stdout, native.stderr), "output")
+    trace = bench.only_trace()
+    bench.check(trace)
+    lines = bench.report("maps", "--at", "end", "--own", trace).splitlines()
+    kernel = traced.files["maps50.maps"].splitlines()
+    expect_equal([line for line in lines if line not in kernel], [], "only in the report")
+    expect_equal([line for line in kernel if line not in lines], [], "only in the kernel's")
+    expect_equal(lines, kernel, "order of the lines")
+    expect_equal(last_end(trace)["how"], "_exit", "how it ended")
+    expect_equal(last_end(trace)["status"], 7, "status in the trace")
+    return trace
+
+
+@case
+def maps50(bench):
+    maps50_run(bench)
+
+
+@case
+def maps50_text(bench):
+    """Without PROCMAP_QUERY, as on kernels before 6.11."""
+    trace = maps50_run(bench, procmap="text")
+    expect_equal(header(trace)["verify"]["source"], "text", "source")
+
+
+@case
+def maps50_every_event_by_text(bench):
+    maps50_run(bench, procmap="text", verify="event")
+
+
+@case
+def sigkill(bench):
+    """Killed at a random moment: all is there but the record being written."""
+    counters = bench.tmp / "counters"
+    counters.write_bytes(bytes(harness.PAGE))
+    bench.give(counters)
+    enough = random.randrange(100, 5000)
+    process = bench.start([bench.program, counters], bench.preload(), stdout=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE)
+    mapped = allocated = 0
+    while process.poll() is None and (mapped < enough or allocated < enough):
+        mapped, allocated = struct.unpack_from("QQ", counters.read_bytes())
+    process.kill()
+    errors = process.communicate(timeout=harness.TIMEOUT_S)[1]
+    expect_equal(process.returncode, -9, f"status; {errors.decode()}")
+    mapped, allocated = struct.unpack_from("QQ", counters.read_bytes())
+    trace = bench.only_trace()
+    summary = bench.check(trace, lost=None)
+    expect_equal(summary["process"]["end"]["how"], "killed", "how it ended")
+    for what, got, counted in (("mmap", count_calls(trace, "mmap", 7), mapped),
+                               ("malloc", count_allocations(trace, 4321), allocated)):
+        # One step may have been done and not counted yet.
+        expect(counted <= got <= counted + 1, f"{what}: {got} in the trace, {counted} counted")
+
+
+@case
+def signals(bench):
+    bench.run_both([bench.program])
+    trace = bench.only_trace()
+    bench.check(trace)
+    expect_equal(count_calls(trace, "mmap", 13), 100, "calls after the signals")
+
+
+@case
+def signals_jump(bench):
+    bench.run_both([bench.program, "jump"])
+    trace = bench.only_trace()
+    bench.check(trace, lost=None)
+    expect_equal(count_calls(trace, "mmap", 13), 100, "calls after the jumps")
+
+
+@case
+def threads(bench):
+    bench.run_both([bench.program])
+    trace = bench.only_trace()
+    bench.check(trace)
+    # 12 generations of six threads and the main one, 20 calls each.
+    expect_equal(count_calls(trace, "mmap", 11), 12 * 7 * 20, "calls")
+    tids = {record["tid"] for record in records(trace)
+            if record["ev"] == "thread" and record["op"] == "start"}
+    ended = [record for record in records(trace)
+             if record["ev"] == "thread" and record["op"] == "end"]
+    expect(tids, "no thread was seen to start")
+    expect_equal(len(ended), 12 * 6, "threads that ended")
+
+
+@case
+def errnos(bench):
+    bench.run_both([bench.program])
+    bench.check_all()
+
+
+@case
+def early(bench):
+    bench.run_both([bench.program])
+    trace = bench.only_trace()
+    bench.check(trace)
+    for pages in range(21, 27):
+        expect_equal(count_calls(trace, "mmap", pages), 1, f"mmap of {pages} pages")
+        expect_equal(count_allocations(trace, 10 * pages), 1, f"malloc of {10 * pages} bytes")
+        expect_equal(count_allocations(trace, 1000 * pages), 1, f"realloc to {1000 * pages}")
+    expect_equal(count_allocations(trace, 77), 1, "the thread's own data")
+
+
+@case
+def descriptors(bench):
+    bench.run_both([bench.program])
+    trace = bench.only_trace()
+    bench.check(trace)
+    expect_equal(count_calls(trace, "mmap", 23), 6 * 600, "calls")
+
+
+# way: (traces of the program itself, mmap calls of 17 pages in children, of 19 pages after)
+TASKS = {
+    "fork": (4, 3, 1),
+    "deep": (3, 2, 0),
+    "threads": (1 + 24, 24, 24),
+    "vfork": (1, 0, 3),
+    "vfork-maps": (1, 1, 1),
+    "spawn": (1, 0, 2),
+    "system": (1, 0, 1),
+    "exec": (2, 2, 1),
+    "exec-bare": (1, 1, 0),
+    "exit-in-thread": (1, 0, 1),
+    "main-thread-first": (1, 0, 1),
+    "syscall-fork": (2, 1, 1),
+    "clone": (2, 1, 1),
+    "abort": (1, 0, 1),
+    "crash": (1, 0, 1),
+    "quick-exit": (1, 0, 1),
+}
+
+
+@case
+def tasks(bench):
+    way = bench.arguments[0]
+    bench.run_both([bench.program, way])
+    bench.check_all()
+    own = [path for path in bench.trace_files() if header(path)["exe"].endswith("/tasks")]
+    traces, in_children, after = TASKS[way]
+    expect_equal(len(own), traces, "traces of the program")
+    expect_equal(sum(count_calls(path, "mmap", 17) for path in own), in_children, "in children")
+    expect_equal(sum(count_calls(path, "mmap", 19) for path in own), after, "afterwards")
+    pids = {header(path)["pid"]: header(path) for path in own}
+    for path in own:
+        first = header(path)
+        if first["reason"] == "fork":
+            expect(first["parent"]["pid"] in pids, f"parent of {path.name}")
+
+
+harness.main()
