@@ -211,11 +211,6 @@ struct json_t *js_address(uint64_t addr)
 	return need(json_string(text));
 }
 
-struct json_t *js_boolean(bool b)
-{
-	return json_boolean(b);
-}
-
 struct json_t *js_null(void)
 {
 	return json_null();

@@ -54,7 +54,6 @@ struct json_t *js_number(uint64_t n);
 struct json_t *js_signed(int64_t n);
 struct json_t *js_real(double d);
 struct json_t *js_address(uint64_t addr);
-struct json_t *js_boolean(bool b);
 struct json_t *js_null(void);
 void js_set(struct json_t *obj, const char *key, struct json_t *v);
 void js_append(struct json_t *array, struct json_t *v);

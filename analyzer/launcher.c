@@ -42,7 +42,7 @@ static const struct setting {
 	{"heap", "VMTRACE_HEAP", "all|off", "record malloc and its family"},
 	{"stacks", "VMTRACE_STACKS", "DEPTH|off", "greatest depth of call stacks"},
 	{"frames", "VMTRACE_FRAMES", "off|final|checkpoint", "record physical frames"},
-	{"checkpoint", "VMTRACE_CHECKPOINT", "SECONDS|SIGNAL", "check and count while it runs"},
+	{"checkpoint", "VMTRACE_CHECKPOINT", "SECONDS|SIGUSR1|SIGUSR2", "check and count while it runs"},
 	{"follow", "VMTRACE_FOLLOW", "all|none", "trace child processes"},
 };
 #define NR_SETTINGS (sizeof(settings) / sizeof(settings[0]))

@@ -138,10 +138,3 @@ int trace_run(struct trace *tr, struct json_t **ret_json)
 	view->free(state);
 	return err;
 }
-
-const char *trace_name(const struct trace *tr)
-{
-	const char *exe = tr->header.exe ? tr->header.exe : "?", *slash = strrchr(exe, '/');
-
-	return slash && slash[1] ? slash + 1 : exe;
-}

@@ -113,7 +113,4 @@ int trace_rewind(struct trace *trace);
 
 void trace_close(struct trace *trace);
 
-/* A name for a process: the base name of its executable. */
-const char *trace_name(const struct trace *trace);
-
 #endif

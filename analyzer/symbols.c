@@ -312,22 +312,6 @@ static void print_place(const struct symbol *sym, FILE *out)
 	fprintf(out, "%s0x%" PRIx64, sym->path ? "+" : "", sym->offset);
 }
 
-void symbols_print_name(struct symbols *s, uint32_t stack, FILE *out)
-{
-	const struct stack_node *node = stacks_node(s->stacks, stack);
-	const struct symbol *sym;
-
-	if (!node || !node->ip) {
-		fputs(stack ? "(unknown)" : "(no stack)", out);
-		return;
-	}
-	sym = symbols_get(s, node);
-	if (sym->nr_frames && sym->frames[0].function)
-		out_name(out, sym->frames[0].function);
-	else
-		print_place(sym, out);
-}
-
 static void print_frame(const struct symbol *sym, const struct symbol_frame *f, bool is_inlined,
 			FILE *out)
 {

@@ -37,9 +37,6 @@ void symbols_free(struct symbols *symbols);
 /* Valid until symbols_free(). */
 const struct symbol *symbols_get(struct symbols *symbols, const struct stack_node *node);
 
-/* "main", or "libfoo.so+0x12" where no function is known; the innermost frame outside vmtrace. */
-void symbols_print_name(struct symbols *symbols, uint32_t stack, FILE *out);
-
 /* One line a frame, innermost first, each beginning with @indent; at most @max (0: all). */
 void symbols_print_stack(struct symbols *symbols, uint32_t stack, const char *indent,
 			 unsigned int max, FILE *out);

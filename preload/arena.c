@@ -3,7 +3,7 @@
 #include "arena.h"
 
 #include <errno.h>
-#include <stdbool.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 
@@ -58,6 +58,36 @@ void *arena_alloc(size_t bytes)
 	p = region + used;
 	used += need;
 	return p;
+}
+
+static struct piece {
+	size_t bytes;
+	struct piece *next;
+} *pieces;
+
+void *arena_map(size_t bytes)
+{
+	struct piece **link, *piece;
+
+	bytes = (bytes + 4095) & ~(size_t)4095;
+	for (link = &pieces; (piece = *link); link = &piece->next) {
+		if (piece->bytes == bytes) {
+			*link = piece->next;
+			memset(piece, 0, bytes);
+			return piece;
+		}
+	}
+	used = (used + 4095) & ~(size_t)4095;
+	return arena_alloc(bytes);
+}
+
+void arena_unmap(void *p, size_t bytes)
+{
+	struct piece *piece = p;
+
+	piece->bytes = (bytes + 4095) & ~(size_t)4095;
+	piece->next = pieces;
+	pieces = piece;
 }
 
 void *arena_mm_alloc(void *ctx, size_t bytes)

@@ -32,6 +32,15 @@ void *arena_alloc(size_t bytes);
 /* struct mm_alloc's signature. */
 void *arena_mm_alloc(void *ctx, size_t bytes);
 
+/**
+ * arena_map() - Whole pages for the unwinder, which believes it called mmap(); zeroed.
+ * arena_unmap() - Take them back: they are kept for the next one of that size.
+ *
+ * Context: hook path, under the capture lock.
+ */
+void *arena_map(size_t bytes);
+void arena_unmap(void *p, size_t bytes);
+
 uint64_t arena_start(void);
 uint64_t arena_end(void);
 size_t arena_used(void);

@@ -189,7 +189,7 @@ uint64_t get_unmapped_area(struct mm *mm, uint64_t addr, uint64_t len, uint64_t 
 		return search(mm, addr, len, MM_HUGE_PAGE_SIZE - 1);
 
 	if ((mm->rules & MM_RULE_THP_ALIGN) && !addr) {
-		if (anon && !file && !(len & (MM_HUGE_PAGE_SIZE - 1)))
+		if (anon && !(len & (MM_HUGE_PAGE_SIZE - 1)))
 			found = search_aligned(mm, len, 0);
 		else if (file && file->thp_align)
 			found = search_aligned(mm, len, pgoff << MM_PAGE_SHIFT);

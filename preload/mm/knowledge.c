@@ -3,6 +3,7 @@
  * What the model knows about things user space can't see: anon_vmas, page offsets of anonymous
  * memory, flags that were never read. Nothing here changes the layout.
  */
+#include "txn.h"
 #include "vma.h"
 
 /* A read fault makes an anon_vma only where the huge zero page fits. */
@@ -26,7 +27,13 @@ void vma_learn_faults(struct mm *mm, struct vma *vma)
 	may_have = vma->vm_flags & VM_WRITE;
 	if (!may_have && vma_is_anonymous(vma))
 		may_have = (vma->vm_flags & VM_GROWSDOWN) || may_fault_huge(mm, vma);
-	if (!may_have)
+	if (may_have)
+		vma_learn_possible(mm, vma);
+}
+
+void vma_learn_possible(struct mm *mm, struct vma *vma)
+{
+	if (vma->anon_vma != ANON_VMA_NONE || vma_is_shared(vma))
 		return;
 	vma->anon_vma = ANON_VMA_UNKNOWN;
 	vma->anon_vma_forked = false;
@@ -44,12 +51,14 @@ void vma_learn_present(struct mm *mm, struct vma *vma)
 	vma->anon_vma_id = ++mm->next_anon_vma_id;
 }
 
-void vma_learn_merged(struct vma *dst, const struct vma *src)
+void vma_learn_merged(struct mm *mm, struct vma *dst, const struct vma *src)
 {
 	uint64_t learned = dst->vm_flags_unknown & ~src->vm_flags_unknown;
 
+	mm_account(mm, dst->vm_flags, -(int64_t)vma_pages(dst));
 	dst->vm_flags = (dst->vm_flags & ~learned) | (src->vm_flags & learned);
 	dst->vm_flags |= src->vm_flags & VM_IGNORE_MERGE;
+	mm_account(mm, dst->vm_flags, vma_pages(dst));
 	dst->vm_flags_unknown &= src->vm_flags_unknown;
 	if (src->pgoff_state < dst->pgoff_state) {
 		dst->vm_pgoff = src->vm_pgoff + ((int64_t)(dst->vm_start - src->vm_start) >> MM_PAGE_SHIFT);

@@ -120,9 +120,11 @@ static uint64_t get_number(struct cursor *c, unsigned int base)
 	const char *from = c->p;
 
 	for (; c->p < c->end && (unsigned int)digit(*c->p) < base; c->p++) {
-		if (value > (~0ull - 15) / base)
+		uint64_t d = digit(*c->p);
+
+		if (value > (~0ull - d) / base)
 			c->bad = true;
-		value = value * base + digit(*c->p);
+		value = value * base + d;
 	}
 	if (c->p == from)
 		c->bad = true;
@@ -156,6 +158,7 @@ int maps_parse_line(const char *line, size_t len, struct vma_desc *ret_desc,
 	struct cursor c = { .p = line, .end = line + len };
 	struct vma_desc desc = { 0 };
 	size_t name_len;
+	bool pad;
 
 	if (len && line[len - 1] == '\n')
 		c.end--;
@@ -176,11 +179,11 @@ int maps_parse_line(const char *line, size_t len, struct vma_desc *ret_desc,
 		return -EINVAL;
 	if (c.p < c.end)
 		expect(&c, ' ');
-	/* The padding ends at the column; a name may begin with spaces itself. */
-	while (c.p < c.end && *c.p == ' ' && c.p - line < NAME_COLUMN)
+	/* The padding is one space at least and ends at the column; names may begin with some. */
+	for (pad = true; pad && c.p < c.end && *c.p == ' ';) {
 		c.p++;
-	if (c.p < c.end && *c.p == ' ' && c.p - line > NAME_COLUMN)
-		c.p++;
+		pad = c.p - line < NAME_COLUMN;
+	}
 	if (c.bad)
 		return -EINVAL;
 	name_len = c.end - c.p;

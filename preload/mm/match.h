@@ -49,10 +49,19 @@ enum verdict match_anon_vma_both(const struct vma *prev, const struct vma *next)
 enum verdict match_all(const struct mm *mm, const struct vma *below, const struct vma *above,
 		       const struct vma *target);
 
+/* The part of a policy id that tells apart policies of one mode (see ops_policy.c). */
+#define POLICY_SERIAL_MASK ((1ull << 40) - 1)
+
 /** policy_known() - Does @id say everything about its policy? */
 static inline bool policy_known(uint64_t id)
 {
-	return !(id & 0xffffffffffull);
+	return !(id & POLICY_SERIAL_MASK);
+}
+
+/** policy_renew() - The id of another policy of the same mode, perhaps an equal one. */
+static inline uint64_t policy_renew(struct mm *mm, uint64_t id)
+{
+	return (id & ~POLICY_SERIAL_MASK) | (++mm->next_policy_id & POLICY_SERIAL_MASK);
 }
 
 #endif

@@ -71,11 +71,11 @@ static bool refused(const struct vma *vma, uint64_t advice, int64_t err)
 			return false;
 		}
 	}
-	/* Sealed memory may not be thrown away by who can't write to it. */
+	/* Sealed anonymous memory may not be thrown away by who can't write to it. */
 	if (err == -EPERM)
 		return (vma->vm_flags & (VM_SEALED | VM_WRITE)) == VM_SEALED &&
 		       (advice == MADV_DONTFORK || advice == MADV_WIPEONFORK) &&
-		       !vma_is_shared(vma);
+		       vma_is_anonymous(vma);
 	return false;
 }
 
@@ -91,19 +91,20 @@ static bool explained(struct mm *mm, uint64_t start, uint64_t end, uint64_t advi
 	return false;
 }
 
-/* Advice that fills or guards pages tells something about anon_vmas. */
+/* Advice that fills or guards pages tells something about anon_vmas, even where it fails. */
 static void learn_populated(struct mm_txn *txn, uint64_t start, uint64_t end, uint64_t advice)
 {
 	struct vma *vma = find_vma(txn->mm, start);
+	bool done = !txn->call->ret;
 
-	if (txn->call->ret)
-		return;
 	if (advice != MADV_POPULATE_WRITE && advice != MADV_GUARD_INSTALL_)
 		return;
-	for (; vma && vma->vm_start < end; vma = vma->vm_next)
-		if (!vma_is_shared(vma) &&
-		    (advice == MADV_POPULATE_WRITE || vma_is_anonymous(vma)))
+	for (; vma && vma->vm_start < end; vma = vma->vm_next) {
+		if (done && (advice == MADV_POPULATE_WRITE || vma_is_anonymous(vma)))
 			vma_learn_present(txn->mm, vma);
+		else if (advice == MADV_GUARD_INSTALL_)
+			vma_learn_possible(txn->mm, vma);
+	}
 }
 
 void madvise_walk(struct mm_txn *txn, uint64_t start, uint64_t end, madvise_visit visit,

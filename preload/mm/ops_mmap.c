@@ -173,6 +173,12 @@ static void mmap_failed(struct mm_txn *txn, uint64_t start, uint64_t end)
 			txn_doubt(txn, start, end);
 		return;
 	}
+	if (call->arg[3] & MAP_HUGETLB) {
+		/* Huge pages run out after the range was cleared: a hole stays. */
+		mm_unmap(txn, start, end);
+		txn_doubt(txn, start, end);
+		return;
+	}
 	vma = find_vma_intersection(mm, start, end);
 	for (; vma && vma->vm_start < end; vma = vma->vm_next)
 		overlap += (vma->vm_end < end ? vma->vm_end : end) -
@@ -196,16 +202,16 @@ int op_mmap(struct mm_txn *txn)
 	uint64_t flags = call->arg[3], start, len = page_align(call->arg[1]), end;
 	struct vma model;
 
-	if (call->ret < 0 && call->ret > -4096) {
-		mmap_failed(txn, call->arg[0], call->arg[0] + len);
-		return 0;
-	}
 	if ((flags & MAP_HUGETLB) && (flags & MAP_ANONYMOUS)) {
 		uint64_t huge = huge_page_bytes(flags);
 
 		len = (len + huge - 1) & ~(huge - 1);
 	} else if (call->file && call->file->is_hugetlb) {
 		len = (len + MM_HUGE_PAGE_SIZE - 1) & ~(MM_HUGE_PAGE_SIZE - 1);
+	}
+	if (call->ret < 0 && call->ret > -4096) {
+		mmap_failed(txn, call->arg[0], call->arg[0] + len);
+		return 0;
 	}
 	start = call->ret;
 	end = start + len;

@@ -176,6 +176,41 @@ static int check_vma(const struct remap *r, const struct vma *vma)
 	return 0;
 }
 
+static bool sealed_within(struct mm *mm, uint64_t start, uint64_t end)
+{
+	struct vma *vma = find_vma(mm, start);
+
+	for (; vma && vma->vm_start < end; vma = vma->vm_next)
+		if (vma->vm_flags & VM_SEALED)
+			return true;
+	return false;
+}
+
+/* The call has failed, yet not by a check: has the model a reason, and what is left behind? */
+static bool remap_failed(struct mm_txn *txn, const struct remap *r)
+{
+	uint64_t tail = r->addr + r->new_len, end = r->addr + r->old_len;
+	uint64_t new_end = r->new_addr + r->new_len;
+	bool fixed = r->flags & MREMAP_FIXED;
+	struct mm *mm = txn->mm;
+
+	if (fixed && mm_unmap_fails(txn, r->new_addr, new_end))
+		return true;
+	/* With an old length of 0 the target may contain the source. */
+	if (fixed && txn->call->ret == -EFAULT && r->new_addr <= r->addr && r->addr < new_end) {
+		mm_unmap(txn, r->new_addr, new_end);
+		return true;
+	}
+	if (r->new_len < r->old_len && sealed_within(mm, tail, end)) {
+		if (fixed)
+			mm_unmap(txn, r->new_addr, new_end);
+		mm_unmap_fails(txn, tail, end);
+		return true;
+	}
+	/* No room: nothing has happened unless a target was given. */
+	return !fixed && txn->call->ret == -ENOMEM;
+}
+
 /* Return: 0 done, 1 the kernel has stopped here, -1 it hasn't failed as the model expects. */
 static int remap_one(struct mm_txn *txn, struct remap *r, bool last)
 {
@@ -183,34 +218,10 @@ static int remap_one(struct mm_txn *txn, struct remap *r, bool last)
 	struct vma *vma = vma_lookup(mm, r->addr);
 	bool implies_new = r->flags & (MREMAP_FIXED | MREMAP_DONTUNMAP);
 
-	if (r->failed && check_vma(r, vma))
+	if (!vma || (r->failed && (check_vma(r, vma) || remap_failed(txn, r))))
 		return 1;
-	if (!vma)
-		return 1;
-	if (r->failed) {
-		if ((r->flags & MREMAP_FIXED) &&
-		    mm_unmap_fails(txn, r->new_addr, r->new_addr + r->new_len))
-			return 1;
-		if (r->new_len < r->old_len) {
-			uint64_t tail = r->addr + r->new_len;
-			struct vma *v = find_vma(mm, tail);
-
-			for (; v && v->vm_start < r->addr + r->old_len; v = v->vm_next)
-				if (v->vm_flags & VM_SEALED)
-					break;
-			if (v && v->vm_start < r->addr + r->old_len) {
-				if (r->flags & MREMAP_FIXED)
-					mm_unmap(txn, r->new_addr, r->new_addr + r->new_len);
-				mm_unmap_fails(txn, tail, r->addr + r->old_len);
-				return 1;
-			}
-		}
-		/* No room: nothing has happened unless a target was given. */
-		if (!(r->flags & MREMAP_FIXED) && txn->call->ret == -ENOMEM)
-			return 1;
-		if (last)
-			return -1;
-	}
+	if (r->failed && last)
+		return -1;
 	if (r->flags & MREMAP_FIXED) {
 		mm_unmap(txn, r->new_addr, r->new_addr + r->new_len);
 		vma = vma_lookup(mm, r->addr);
@@ -232,12 +243,12 @@ static int remap_one(struct mm_txn *txn, struct remap *r, bool last)
 	return 0;
 }
 
-/* /dev/zero is the one common file with a get_unmapped_area the kernel doesn't trust here. */
+/* SysV shm and /dev/zero have a get_unmapped_area of their own, which the kernel doesn't trust. */
 static bool may_move_several(const struct vma *vma)
 {
 	if (vma->vm_flags & VM_UFFD_MASK)
 		return false;
-	return !vma_is_file(vma) || !vma_is_anonymous(vma);
+	return !vma_is_file(vma) || !(vma->has_close || vma_is_anonymous(vma));
 }
 
 static int remap_several(struct mm_txn *txn, const struct remap *whole)

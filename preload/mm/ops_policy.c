@@ -22,7 +22,6 @@
 
 #define POLICY_MODE_SHIFT 48
 #define POLICY_HOME_SHIFT 40
-#define POLICY_SERIAL_MASK ((1ull << POLICY_HOME_SHIFT) - 1)
 /* Bits 14 and 15 of the mode argument are flags: keep them apart from MPOL_LOCAL and friends. */
 #define POLICY_LOCAL ((uint64_t)MPOL_LOCAL << POLICY_MODE_SHIFT)
 #ifndef MPOL_PREFERRED_MANY
@@ -60,7 +59,7 @@ int op_mbind(struct mm_txn *txn)
 	else if (mode == MPOL_LOCAL || (mode == MPOL_PREFERRED && (!call->arg[3] || !call->arg[4])))
 		policy_id = POLICY_LOCAL;
 	else
-		policy_id = mode << POLICY_MODE_SHIFT | (++mm->next_policy_id & POLICY_SERIAL_MASK);
+		policy_id = policy_renew(mm, mode << POLICY_MODE_SHIFT);
 
 	for (uint64_t cur = start; cur < end; cur = vma->vm_end) {
 		vma = find_vma_intersection(mm, cur, end);

@@ -53,6 +53,13 @@ static bool is_piece(const struct vma *vma, uint64_t addr, uint64_t file_id)
 	       (vma->vm_start - addr) >> MM_PAGE_SHIFT == vma->vm_pgoff;
 }
 
+/* What is sealed stays, and shmdt doesn't say so. */
+static void detach(struct mm_txn *txn, struct vma *vma)
+{
+	if (!(vma->vm_flags & VM_SEALED))
+		vma_del(txn, vma);
+}
+
 int op_shmdt(struct mm_txn *txn)
 {
 	const struct mm_call *call = txn->call;
@@ -68,11 +75,11 @@ int op_shmdt(struct mm_txn *txn)
 	file_id = vma->file_id;
 	bytes = vma->file_bytes;
 	next = vma->vm_next;
-	vma_del(txn, vma);
+	detach(txn, vma);
 	for (vma = next; vma && vma->vm_end - addr <= bytes; vma = next) {
 		next = vma->vm_next;
 		if (is_piece(vma, addr, file_id))
-			vma_del(txn, vma);
+			detach(txn, vma);
 	}
 	return 0;
 }

@@ -24,7 +24,7 @@ static bool order_is_bad(const struct vma_desc *desc, size_t nr, uint64_t start,
 
 static bool same_backing(const struct vma *vma, const struct vma *model)
 {
-	uint64_t visible = VM_READ | VM_WRITE | VM_EXEC | VM_SHARED;
+	uint64_t visible = VM_READ | VM_WRITE | VM_EXEC | VM_MAYSHARE;
 
 	if (((vma->vm_flags ^ model->vm_flags) & visible) || vma_is_file(vma) != vma_is_file(model))
 		return false;

@@ -42,7 +42,7 @@ static void join_above(struct mm_txn *txn, struct vma *vma)
 	}
 	/* Flags thought to differ can't have differed: which of both was right isn't known. */
 	differ = (vma->vm_flags ^ next->vm_flags) & ~(vma->vm_flags_unknown | next->vm_flags_unknown);
-	vma_learn_merged(vma, next);
+	vma_learn_merged(txn->mm, vma, next);
 	vma->vm_flags_unknown |= differ & ~VM_IGNORE_MERGE;
 	/* A forked one would not have joined one without an anon_vma. */
 	if (one_has_none)
@@ -55,9 +55,13 @@ static struct vma *split_at(struct mm_txn *txn, struct vma *vma, uint64_t addr)
 {
 	struct vma *upper = vma_split(txn, vma, addr);
 
-	/* What was taken for one isn't: their anon_vmas may differ. */
+	/* What was taken for one isn't: anon_vma, struct file or policy may differ. */
 	if (upper->anon_vma != ANON_VMA_NONE)
 		upper->anon_vma_id = ++txn->mm->next_anon_vma_id;
+	if (vma_is_file(upper) && !upper->has_close)
+		upper->file_id = ++txn->mm->next_file_id;
+	if (!policy_known(upper->policy_id))
+		upper->policy_id = policy_renew(txn->mm, upper->policy_id);
 	return upper;
 }
 

@@ -96,10 +96,13 @@ static inline uint64_t vm_start_gap(const struct mm *mm, const struct vma *vma)
  */
 void vma_learn_faults(struct mm *mm, struct vma *vma);
 
+/** vma_learn_possible() - @vma may have an anon_vma now, whatever its access rights are. */
+void vma_learn_possible(struct mm *mm, struct vma *vma);
+
 /** vma_learn_present() - @vma is known to have an anon_vma. */
 void vma_learn_present(struct mm *mm, struct vma *vma);
 
-/** vma_learn_merged() - @dst is about to take over (part of) @src: join what is known of both. */
-void vma_learn_merged(struct vma *dst, const struct vma *src);
+/** vma_learn_merged() - @dst, linked, is about to take over (part of) @src: join what is known. */
+void vma_learn_merged(struct mm *mm, struct vma *dst, const struct vma *src);
 
 #endif

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/mempolicy.h>
 #include <linux/mman.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/shm.h>
+#include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -27,6 +29,7 @@
 #define STACK_PAGES 2048
 #define STACK_BASE 0x200000000000ull
 #define NR_FILES 7
+#define XFS_MAGIC 0x58465342
 #define NR_SEGMENTS 3
 #define SEALS_MAX 60
 
@@ -51,7 +54,7 @@
 
 struct file_info {
 	int fd;
-	bool no_write, no_exec;
+	bool no_write, no_exec, thp_align;
 };
 
 static uint64_t rng, window = 0x100000000000ull;
@@ -86,6 +89,15 @@ static int open_file(const char *path, int flags)
 	return fd < 0 ? -errno : fd;
 }
 
+/* File systems whose get_unmapped_area is thp_get_unmapped_area. */
+static bool aligns_for_thp(int fd)
+{
+	struct statfs fs;
+
+	return !fstatfs(fd, &fs) && (fs.f_type == EXT4_SUPER_MAGIC || fs.f_type == XFS_MAGIC ||
+				     fs.f_type == BTRFS_SUPER_MAGIC);
+}
+
 int calls_init(void)
 {
 	static const uint64_t sizes[NR_SEGMENTS] = { PAGE, 4 * PAGE, 9 * PAGE };
@@ -113,11 +125,13 @@ int calls_init(void)
 	files[6].no_exec = no_exec;
 	if (ftruncate(files[0].fd, 64 * PAGE) || ftruncate(files[3].fd, 64 * PAGE))
 		return -errno;
+	for (int i = 0; i < NR_FILES; i++)
+		files[i].thp_align = aligns_for_thp(files[i].fd);
 	sink = memfd_create("sink", MFD_CLOEXEC);
 	zero = open_file("/dev/zero", O_RDONLY);
 	for (int i = 0; i < NR_SEGMENTS; i++) {
 		segment_bytes[i] = sizes[i];
-		segments[i] = shmget(IPC_PRIVATE, sizes[i], IPC_CREAT | 0600);
+		segments[i] = shmget(IPC_PRIVATE, sizes[i], IPC_CREAT | 0666);
 	}
 	return sink < 0 || zero < 0 ? -EMFILE : 0;
 }
@@ -236,11 +250,11 @@ static void step_mmap(struct step *s, bool fixed)
 	if (fixed && !file && one_in(3))
 		len = len ? len : PAGE;
 	CALL(s, SYS_mmap, MM_MMAP, addr, len, some_prot(), flags, fd, off);
-	s->wants_file = s->call.ret > 0 && (file || !(flags & MAP_PRIVATE) ||
-					    (flags & MAP_HUGETLB));
+	s->wants_file = s->call.ret > 0 && (file || (flags & (MAP_SHARED | MAP_HUGETLB)));
 	if (file) {
 		s->file.no_write = file->no_write;
 		s->file.no_exec = file->no_exec;
+		s->file.thp_align = file->thp_align;
 	}
 	if (!fixed && s->call.ret > 0)
 		remember_floating(s->call.ret, len);

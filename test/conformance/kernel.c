@@ -225,6 +225,11 @@ static uint64_t limit(int which)
 	return r.rlim_cur;
 }
 
+uint64_t kernel_memlock_limit(void)
+{
+	return geteuid() ? limit(RLIMIT_MEMLOCK) : ~0ull;
+}
+
 static uint64_t read_number(const char *path)
 {
 	char buf[64];
@@ -252,10 +257,12 @@ int kernel_snapshot(struct mm *mm)
 		break;
 	}
 	mm->max_map_count = read_number("/proc/sys/vm/max_map_count");
-	mm->mmap_min_addr = read_number("/proc/sys/vm/mmap_min_addr");
+	/* A security module's own minimum (65536 by default) isn't shown anywhere. */
+	if (read_number("/proc/sys/vm/mmap_min_addr") > mm->mmap_min_addr)
+		mm->mmap_min_addr = read_number("/proc/sys/vm/mmap_min_addr");
 	mm->rlimit_as = limit(RLIMIT_AS);
 	mm->rlimit_stack = limit(RLIMIT_STACK);
-	mm->rlimit_memlock = geteuid() ? limit(RLIMIT_MEMLOCK) : ~0ull;
+	mm->rlimit_memlock = kernel_memlock_limit();
 	if (read_file("/sys/kernel/mm/transparent_hugepage/enabled", thp, sizeof(thp)) > 0 &&
 	    !strstr(thp, "[always]"))
 		mm->rules |= MM_RULE_THP_MADVISE;

@@ -40,6 +40,9 @@ int kernel_next(uint64_t addr, bool query, struct kernel_vma *ret_vma);
 /** kernel_snapshot() - Insert all vmas with their flags (from smaps) and segment addresses. */
 int kernel_snapshot(struct mm *mm);
 
+/** kernel_memlock_limit() - Bytes this process may lock; ~0 if privileged. */
+uint64_t kernel_memlock_limit(void);
+
 int kernel_status(struct kernel_status *ret_status);
 
 #endif

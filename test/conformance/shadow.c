@@ -219,6 +219,8 @@ static bool apply(struct step *s)
 		return false;
 	}
 	results->predicted += effect.predicted != 0;
+	if (opt.trace && effect.predicted && (int64_t)effect.predicted != s->call.ret)
+		say("      predicted %#lx\n", effect.predicted);
 	results->predicted_right += effect.predicted && (int64_t)effect.predicted == s->call.ret;
 	if (effect.uncertain) {
 		results->uncertain++;
@@ -270,7 +272,9 @@ static void go_on_in_child(void)
 	if (pid > 0) {
 		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 			;
-		_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 1);
+		if (WIFSIGNALED(status))
+			say("a forked child was killed by signal %d\n", WTERMSIG(status));
+		_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 2);
 	}
 	if (pid < 0)
 		return;
@@ -311,13 +315,12 @@ static int run(void)
 {
 	static struct step s;
 
-	if (opt.unprivileged)
+	mm_fork_child(&mm);
+	if (opt.unprivileged) {
 		drop_privileges();
-	use_stack();
-	memset(arena, 0, sizeof(arena));
-	memset(model_text, 0, sizeof(model_text));
-	mm_init(&mm, &mem);
-	if (kernel_open() || kernel_snapshot(&mm))
+		mm.rlimit_memlock = kernel_memlock_limit();
+	}
+	if (kernel_open())
 		return 77;
 	if (!same_as_kernel(true)) {
 		say("the snapshot itself differs\n");
@@ -347,9 +350,17 @@ static int run(void)
 
 static int run_in_child(void)
 {
-	pid_t pid = fork();
+	pid_t pid;
 	int status;
 
+	/* The snapshot is the parent's: of a child's vmas nobody could tell that they are forked. */
+	use_stack();
+	memset(arena, 0, arena_used);
+	arena_used = 0;
+	mm_init(&mm, &mem);
+	if (kernel_open() || kernel_snapshot(&mm))
+		return 77;
+	pid = fork();
 	if (!pid)
 		_exit(run());
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)

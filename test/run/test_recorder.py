@@ -46,7 +46,7 @@ def expect_one_line(traced, *words):
 
 @case
 def quiet(bench):
-    traced = run_traced(bench, {"quiet": "1"})
+    traced = run_traced(bench, {"quiet": "1", "heap": "nonsense", "nothing": "1"})
     expect_equal(traced.ours, [], "lines on stderr")
     bench.check_all()
 
@@ -124,6 +124,7 @@ def bad_values(bench):
         for member in "capture", "verify", "heap", "stacks", "frames":
             expect_equal(header(trace)[member], usual[member], f"{member} with a bad {name}")
         trace.unlink()
+    expect_one_line(run_traced(bench, {"nothing": "1"}), "VMTRACE_NOTHING")
 
 
 @case
@@ -142,7 +143,7 @@ def capture_tiers(bench):
 @case
 def checkpoint_signal(bench):
     """A signal makes a checkpoint; the program's own handlers are not asked."""
-    process = bench.start(["/bin/cat"], bench.preload(checkpoint="USR1"), stdin=subprocess.PIPE,
+    process = bench.start(["/bin/cat"], bench.preload(checkpoint="SIGUSR1"), stdin=subprocess.PIPE,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdin.write(b"ready\n")
     process.stdin.flush()
@@ -211,13 +212,17 @@ def not_creatable(bench):
 
 
 @case
-def exec_keeps_name(bench):
-    """A name without a pattern serves the first process; the others say so or make their own."""
-    out = bench.traces / "one.json"
-    env = {**bench.preload(), "VMTRACE_OUT": str(out)}
+def one_name(bench):
+    """A name without %p is the first process's; its descendants put their pid into it."""
+    env = {**bench.preload(), "VMTRACE_OUT": str(bench.traces / "one.json")}
     traced = bench.run(["/bin/sh", "-c", "/bin/true; /bin/true; exit 6"], env)
     expect_equal((traced.status, traced.stdout, traced.stderr), (6, b"", b""), "the traced run")
     bench.check_all()
+    for trace in bench.trace_files():
+        first = header(trace)
+        is_first = first["reason"] == "start" and first["exe"].endswith("sh")
+        expect(trace.name == "one.json" if is_first else f".{first['pid']}." in trace.name,
+               f"{trace.name} is the trace of {first['exe']}, {first['pid']}")
 
 
 @case
@@ -339,14 +344,11 @@ class Reader(threading.Thread):
 
 @case
 def pipe(bench):
-    reading, writing = os.pipe()
     trace = bench.traces / "pipe.json"
-    env = {**bench.preload(), "VMTRACE_OUT": f"fd:{writing}"}
+    reading, writing = os.pipe()
     reader = Reader(lambda: reading, trace)
-    traced = bench.run([bench.program], env, pass_fds=[writing])
-    os.close(writing)
+    run_with_descriptor(bench, writing)
     reader.finish()
-    expect_equal(traced.status, 3, "status")
     bench.check(trace)
     expect_complete(trace)
 
@@ -374,13 +376,8 @@ def inherited_file(bench):
 def fifo(bench):
     path, trace = bench.tmp / "fifo", bench.traces / "fifo.json"
     os.mkfifo(path)
-    bench.give(path)
     reader = Reader(lambda: os.open(path, os.O_RDONLY), trace)
-    traced = bench.run([bench.program], {**bench.preload(), "VMTRACE_OUT": str(path)})
-    expect_equal(traced.status, 3, f"status; {traced.ours}")
-    # Lets a reader that nobody wrote to go on, so that the test fails instead of hanging.
-    with contextlib.suppress(OSError):
-        os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+    run_with_descriptor(bench, os.open(path, os.O_WRONLY))
     reader.finish()
     bench.check(trace)
     expect_complete(trace)

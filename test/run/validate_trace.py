@@ -150,6 +150,28 @@ class Trace:
                 yield line, f"stack {stack} is unknown"
 
 
+def is_heap_op(op):
+    """What the schema says about an operation, many times faster."""
+    if type(op) is not list or not 2 <= len(op) <= 6 or len(op) == 3:
+        return False
+    dt, addr, *rest = op
+    if addr is None:
+        addr = 0 if len(op) == 4 else None
+    if {type(dt), type(addr), *map(type, rest)} != {int} or dt < 0:
+        return False
+    if len(op) == 6:
+        del rest[2]     # the old block's address may be negative
+    return all(number >= 0 for number in rest) and (not rest or rest[1] < 2**32)
+
+
+def schema_errors(validator, record):
+    """Only one in many thousands of heap operations is worth the schema's time: a wrong one."""
+    ops = record.get("ops")
+    if record["ev"] == "heap" and type(ops) is list and all(map(is_heap_op, ops)):
+        record = {**record, "ops": []}
+    return validator.iter_errors(record)
+
+
 def check_line(trace, text, validators):
     try:
         record = json.loads(text.decode(), parse_int=bounded, parse_constant=reject_constant,
@@ -162,7 +184,7 @@ def check_line(trace, text, validators):
         yield f"ev {kind!r} is unknown"
         return
     faults = [f"{kind}: {error.json_path}: {error.message[:200]}"
-              for error in validators[kind].iter_errors(record)]
+              for error in schema_errors(validators[kind], record)]
     yield from faults
     if not faults:
         for fault in trace.take(record):

@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: MIT */
+/* The events that change the map: call, shadow, record, verify, in this order under one lock. */
+#include "capture.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/shm.h>
+#include <sys/statfs.h>
+#include <sys/statvfs.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+#include "config.h"
+#include "errnames.h"
+#include "fds.h"
+#include "kmaps.h"
+#include "lock.h"
+#include "modules.h"
+#include "recorder.h"
+#include "sys.h"
+#include "thread.h"
+#include "verify.h"
+
+#include "no_heap.h"
+
+#define NR_RESOLVED 8	/* questions to the kernel about one event, at most */
+
+struct mm capture_mm;
+
+static volatile bool on;
+static uint64_t seq;
+static uint64_t last_checkpoint_ns;
+static volatile bool checkpoint_wanted;
+
+static const struct {
+	const char *name, *args;
+} calls[MM_OP_COUNT] = {
+#define CALL(op, name, args) [op] = { name, args },
+	TRACE_CALLS(CALL)
+#undef CALL
+};
+
+static const char *const origins[] = {
+#define ORIGIN(symbol, name) name,
+	TRACE_ORIGINS(ORIGIN)
+#undef ORIGIN
+};
+
+/* One call on its way through. */
+struct event {
+	struct mm_call call;
+	struct vma_file file;
+	char name[MAPS_LINE_MAX];	/* of the file */
+	char anon_name[88];		/* PR_SET_VMA's, at most 80 */
+	uint64_t before_ns, after_ns;
+	uint64_t old_brk;
+	enum trace_origin origin;
+	uint32_t stack;
+	int nr_resolved;
+	uint64_t resolved[NR_RESOLVED][2];
+	struct mm_effect effect;
+};
+
+/* Under the capture lock only one event is in flight; it is too large for a program's stack. */
+static struct event event;
+
+bool capture_is_on(void)
+{
+	return on;
+}
+
+void capture_set_on(bool value)
+{
+	on = value;
+}
+
+void capture_request_checkpoint(void)
+{
+	checkpoint_wanted = true;
+}
+
+static bool is_mmap_like(enum mm_op op)
+{
+	return op == MM_MMAP || op == MM_MREMAP || op == MM_BRK || op == MM_SHMAT;
+}
+
+/* Calls that may wait for another thread of the program: never under the lock. */
+static bool may_block(enum mm_op op, const uint64_t arg[6])
+{
+	switch (op) {
+	case MM_MLOCK:
+	case MM_MLOCK2:
+	case MM_MLOCKALL:
+		return true;
+	case MM_MADVISE:
+		return arg[2] == 22 || arg[2] == 23;	/* MADV_POPULATE_READ, _WRITE */
+	default:
+		return false;
+	}
+}
+
+/* Releases are stamped before the call, everything else after it. */
+static bool is_release(enum mm_op op)
+{
+	return op == MM_MUNMAP || op == MM_SHMDT;
+}
+
+/* What lies behind a new mapping, asked of the kernel: only it knows the device as maps shows it. */
+static void look_up_file(struct event *e, uint64_t addr, int fd)
+{
+	struct vma_desc desc;
+	struct statfs fs;
+	int mode;
+
+	if (kmaps_query(addr, &desc, e->name, sizeof(e->name)) || desc.vm_start > addr)
+		return;
+	if (!desc.inode && !desc.dev_major && !desc.dev_minor)
+		return;
+	e->file = (struct vma_file){ .dev_major = desc.dev_major, .dev_minor = desc.dev_minor,
+				     .inode = desc.inode, .name = e->name };
+	if (fd >= 0) {
+		mode = sys_fcntl(fd, F_GETFL, 0);
+		e->file.no_write = mode >= 0 && (mode & O_ACCMODE) == O_RDONLY;
+		if (!sys_call(SYS_fstatfs, fd, (long)&fs, 0, 0, 0, 0)) {
+			e->file.no_exec = fs.f_flags & ST_NOEXEC;
+			e->file.is_hugetlb = fs.f_type == HUGETLBFS_MAGIC;
+		}
+	} else {
+		e->file.is_hugetlb = e->call.op == MM_MMAP && e->call.arg[3] & MAP_HUGETLB;
+		e->file.has_close = e->call.op == MM_SHMAT;
+	}
+	e->call.file = &e->file;
+}
+
+/* Bytes of the segment that was attached at @addr; IPC_STAT needs no permission to read here. */
+static uint64_t segment_bytes(int id)
+{
+	struct shmid_ds ds;
+
+	return sys_call(SYS_shmctl, id, IPC_STAT, (long)&ds, 0, 0, 0) ? 0 : ds.shm_segsz;
+}
+
+/* What the arguments alone don't say. */
+static void complete(struct event *e)
+{
+	const uint64_t *arg = e->call.arg;
+	int64_t ret = e->call.ret;
+	struct vma_desc desc;
+
+	switch (e->call.op) {
+	case MM_MMAP:
+		if (ret >= 0 || ret < -SYS_ERR_MAX) {
+			if (!(arg[3] & MAP_ANONYMOUS))
+				look_up_file(e, (uint64_t)ret, (int)arg[4]);
+			else if ((arg[3] & MAP_TYPE) != MAP_PRIVATE || arg[3] & MAP_HUGETLB)
+				look_up_file(e, (uint64_t)ret, -1);
+		}
+		break;
+	case MM_SHMAT:
+		if (sys_is_err(ret))
+			break;
+		look_up_file(e, (uint64_t)ret, -1);
+		e->call.len = segment_bytes((int)arg[0]);
+		/* The segment may be gone or unreadable: what was mapped tells as much. */
+		if (!e->call.len && !kmaps_query((uint64_t)ret, &desc, NULL, 0))
+			e->call.len = desc.vm_end - (uint64_t)ret;
+		break;
+	case MM_PRCTL:
+		if (arg[0] == PR_SET_VMA && arg[4]) {
+			sys_read_user_string(e->anon_name, (const char *)arg[4],
+					     sizeof(e->anon_name));
+			e->call.name = e->anon_name;
+		}
+		break;
+	default:
+		break;
+	}
+}
+
+/* Ask the kernel about each boundary the shadow could not be sure of. */
+static void resolve(struct event *e)
+{
+	uint64_t addr = e->effect.start ? e->effect.start - 1 : 0;
+	struct vma_desc desc;
+
+	if (!e->effect.uncertain || !kmaps_has_query())
+		return;
+	while (e->nr_resolved < NR_RESOLVED && !kmaps_query(addr, &desc, NULL, 0) &&
+	       desc.vm_start <= e->effect.end) {
+		if (mm_resolve(&capture_mm, desc.vm_start, desc.vm_end) == 0) {
+			e->resolved[e->nr_resolved][0] = desc.vm_start;
+			e->resolved[e->nr_resolved++][1] = desc.vm_end;
+		}
+		addr = desc.vm_end;
+	}
+	/* The vma the effect pointed to may have been merged away. */
+	if (is_mmap_like(e->call.op) && !sys_is_err(e->call.ret))
+		e->effect.vma = vma_lookup(&capture_mm, (uint64_t)e->call.ret -
+					   (e->call.op == MM_BRK ? 1 : 0));
+}
+
+static void put_args(struct jsonw *w, const struct mm_call *call)
+{
+	const char *s = calls[call->op].args;
+	char key[16];
+	int i;
+
+	jsonw_object(w, "args");
+	for (i = 0; *s && i < 6; i++) {
+		size_t n = (size_t)(strchr(s, ':') - s);
+
+		memcpy(key, s, n);
+		key[n] = '\0';
+		if (s[n + 1] == 'x')
+			jsonw_hex(w, key, call->arg[i]);
+		else
+			jsonw_num(w, key, (int64_t)call->arg[i]);
+		s += n + 2;
+		s += *s == ' ';
+	}
+	jsonw_object_end(w);
+}
+
+static void put_file(struct jsonw *w, const struct vma_file *file)
+{
+	jsonw_object(w, "file");
+	verify_put_dev(w, "dev", file->dev_major, file->dev_minor);
+	jsonw_num(w, "inode", (int64_t)file->inode);
+	jsonw_str(w, "name", file->name ? file->name : "");
+	if (file->is_hugetlb)
+		jsonw_bool(w, "hugetlb", true);
+	if (file->no_write)
+		jsonw_bool(w, "no_write", true);
+	if (file->no_exec)
+		jsonw_bool(w, "no_exec", true);
+	if (file->has_close)
+		jsonw_bool(w, "close", true);
+	jsonw_object_end(w);
+}
+
+static void put_result(struct jsonw *w, const struct mm_call *call)
+{
+	if (sys_is_err(call->ret)) {
+		jsonw_str(w, "errno", errname((int)-call->ret));
+		jsonw_num(w, "errno_nr", -call->ret);
+	} else if (is_mmap_like(call->op)) {
+		jsonw_hex(w, "ret", (uint64_t)call->ret);
+	} else {
+		jsonw_num(w, "ret", call->ret);
+	}
+}
+
+static void put_effect(struct jsonw *w, const struct event *e)
+{
+	int i;
+
+	jsonw_num(w, "map_count", capture_mm.map_count);
+	if (e->effect.vma && is_mmap_like(e->call.op)) {
+		jsonw_array(w, "vma");
+		jsonw_hex(w, NULL, e->effect.vma->vm_start);
+		jsonw_hex(w, NULL, e->effect.vma->vm_end);
+		jsonw_array_end(w);
+	}
+	if (e->nr_resolved) {
+		jsonw_array(w, "resolved");
+		for (i = 0; i < e->nr_resolved; i++) {
+			jsonw_array(w, NULL);
+			jsonw_hex(w, NULL, e->resolved[i][0]);
+			jsonw_hex(w, NULL, e->resolved[i][1]);
+			jsonw_array_end(w);
+		}
+		jsonw_array_end(w);
+	}
+	if (e->effect.predicted)
+		jsonw_hex(w, "predicted", e->effect.predicted);
+}
+
+static void record(const struct event *e)
+{
+	struct jsonw *w = recorder_writer();
+	uint64_t t = is_release(e->call.op) ? e->before_ns : e->after_ns;
+
+	jsonw_event(w, "call");
+	jsonw_num(w, "seq", (int64_t)e->call.event);
+	jsonw_num(w, "t", (int64_t)t);
+	jsonw_num(w, "tid", thread_tid());
+	if (tls.vfork_child)
+		jsonw_num(w, "pid", sys_getpid());
+	jsonw_str(w, "call", calls[e->call.op].name);
+	put_args(w, &e->call);
+	put_result(w, &e->call);
+	jsonw_str(w, "origin", origins[e->origin]);
+	jsonw_num(w, "stack", e->stack);
+	if (e->call.file)
+		put_file(w, e->call.file);
+	if (e->call.len)
+		jsonw_num(w, "len", (int64_t)e->call.len);
+	if (e->call.name)
+		jsonw_str(w, "name", e->call.name);
+	put_effect(w, e);
+	recorder_commit(w);
+}
+
+/* The addresses a call was about, whether or not it did anything. */
+static struct verify_range touched(const struct event *e)
+{
+	const uint64_t *arg = e->call.arg;
+	struct verify_range r = { e->effect.start, e->effect.end };
+	uint64_t start = 0, len = 0;
+
+	switch (e->call.op) {
+	case MM_MMAP:
+		start = sys_is_err(e->call.ret) ? 0 : (uint64_t)e->call.ret;
+		len = start ? arg[1] : 0;
+		break;
+	case MM_BRK:
+		start = e->old_brk < (uint64_t)e->call.ret ? e->old_brk : (uint64_t)e->call.ret;
+		len = e->old_brk + (uint64_t)e->call.ret - 2 * start;
+		break;
+	case MM_MUNMAP:
+	case MM_MPROTECT:
+	case MM_PKEY_MPROTECT:
+	case MM_MADVISE:
+	case MM_MLOCK:
+	case MM_MLOCK2:
+	case MM_MUNLOCK:
+	case MM_MSEAL:
+	case MM_REMAP_FILE_PAGES:
+	case MM_MBIND:
+	case MM_MREMAP:
+		start = arg[0];
+		len = arg[1];
+		break;
+	default:
+		break;
+	}
+	start &= ~(MM_PAGE_SIZE - 1);
+	len = (len + MM_PAGE_SIZE - 1) & ~(MM_PAGE_SIZE - 1);
+	if (!len || start + len < start || start + len > capture_mm.task_size)
+		return r;
+	if (r.start == r.end)
+		return (struct verify_range){ start, start + len };
+	if (start < r.start)
+		r.start = start;
+	if (start + len > r.end)
+		r.end = start + len;
+	return r;
+}
+
+static bool is_due(uint64_t now)
+{
+	return config.checkpoint_seconds &&
+	       now - last_checkpoint_ns >= config.checkpoint_seconds * 1000000000ull;
+}
+
+/* Everything after the system call. Under the lock. */
+static void finish_event(struct event *e)
+{
+	struct verify_range range;
+
+	complete(e);
+	e->call.event = ++seq;
+	e->call.own = e->origin == TRACE_ORIGIN_SELF;
+	if (mm_apply(&capture_mm, &e->call, &e->effect))
+		recorder_lost("event", "memory", 1);
+	resolve(e);
+	record(e);
+	range = touched(e);
+	if (config.verify == VERIFY_EVERY && seq % config.verify_every == 0 &&
+	    range.start < range.end)
+		verify_event(&capture_mm, &range, seq);
+	if (checkpoint_wanted || is_due(e->after_ns)) {
+		capture_checkpoint(checkpoint_wanted ? "signal" : "timer",
+				   config.frames == FRAMES_CHECKPOINT);
+		checkpoint_wanted = false;
+	}
+}
+
+void capture_checkpoint(const char *why, bool frames)
+{
+	last_checkpoint_ns = recorder_now();
+	checkpoint_record(why, frames, seq);
+}
+
+/* Fill the one event in flight. */
+static void begin_event(enum mm_op op, const uint64_t arg[6], enum trace_origin origin)
+{
+	event.call = (struct mm_call){ .op = op };
+	memcpy(event.call.arg, arg, sizeof(event.call.arg));
+	event.origin = origin;
+	event.nr_resolved = 0;
+	event.old_brk = capture_mm.brk;
+	event.effect = (struct mm_effect){ 0 };
+}
+
+static bool pass_through(enum mm_op op)
+{
+	if (tls.self_test)
+		tls.self_test_seen |= 1u << op;
+	else if (on && tls.locked)
+		recorder_lost("call", "guard", 1);
+	return !on || tls.self_test || tls.locked;
+}
+
+long capture_call(enum mm_op op, long nr, const uint64_t arg[6], void *caller, bool raw)
+{
+	enum trace_origin origin;
+	struct lock_state state;
+	uint64_t before;
+	uint32_t stack;
+	long ret = 0;
+
+	if (pass_through(op))
+		return sys_call(nr, (long)arg[0], (long)arg[1], (long)arg[2], (long)arg[3],
+				(long)arg[4], (long)arg[5]);
+	origin = raw ? TRACE_ORIGIN_RAW : modules_origin((uintptr_t)caller);
+	tls.depth++;
+	stack = capture_stack();
+	before = recorder_now();
+	if (may_block(op, arg))
+		ret = sys_call(nr, (long)arg[0], (long)arg[1], (long)arg[2], (long)arg[3],
+			       (long)arg[4], (long)arg[5]);
+	lock_take(&state);
+	if (!may_block(op, arg)) {
+		before = recorder_now();
+		ret = sys_call(nr, (long)arg[0], (long)arg[1], (long)arg[2], (long)arg[3],
+			       (long)arg[4], (long)arg[5]);
+	}
+	begin_event(op, arg, origin);
+	event.call.ret = ret;
+	event.before_ns = before;
+	event.after_ns = recorder_now();
+	event.stack = stack;
+	finish_event(&event);
+	lock_drop(&state);
+	tls.depth--;
+	return ret;
+}
+
+void *capture_brk(void *(*move)(intptr_t arg), intptr_t arg, bool is_sbrk, void *caller)
+{
+	uint64_t args[6] = { 0 };
+	struct lock_state state;
+	uint32_t stack;
+	void *ret;
+	int err;
+
+	if (pass_through(MM_BRK) || (is_sbrk && !arg))
+		return move(arg);
+	tls.depth++;
+	stack = capture_stack();
+	lock_take(&state);
+	args[0] = is_sbrk ? sys_brk(0) + (uint64_t)arg : (uint64_t)arg;
+	begin_event(MM_BRK, args, modules_origin((uintptr_t)caller));
+	event.before_ns = recorder_now();
+	ret = move(arg);
+	err = errno;
+	event.call.ret = (int64_t)sys_brk(0);
+	event.after_ns = recorder_now();
+	event.stack = stack;
+	finish_event(&event);
+	lock_drop(&state);
+	tls.depth--;
+	errno = err;
+	return ret;
+}
+
+uint64_t capture_seq(void)
+{
+	return seq;
+}
+
+void capture_reset(void)
+{
+	seq = 0;
+	last_checkpoint_ns = 0;
+	checkpoint_wanted = false;
+}

@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Every way into the recorder: one function per kind of event, called by the hooks.
+ *
+ *     unwind ─▶ lock ─▶ system call ─▶ shadow ─▶ record ─▶ verify ─▶ unlock
+ *
+ * The call is made under the capture lock, so that the order of events is the kernel's; calls
+ * that may wait for another thread (mlock, populate: a userfaultfd handler) are made before it.
+ * Context of all: hook path; errno is the caller's affair except where said.
+ */
+#ifndef VMTRACE_CAPTURE_H
+#define VMTRACE_CAPTURE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <vmtrace/trace.h>
+
+
+extern struct mm capture_mm;
+
+/* Recording is on: constructor done, output open, process not vfork's. */
+bool capture_is_on(void);
+void capture_set_on(bool on);
+
+/**
+ * capture_call() - Make a system call and record it.
+ * @nr:     its number.
+ * @caller: return address of the hook.
+ * @raw:    it came through syscall(2).
+ *
+ * Return: the kernel's result, -errno on failure.
+ */
+long capture_call(enum mm_op op, long nr, const uint64_t arg[6], void *caller, bool raw);
+
+/**
+ * capture_brk() - The break was moved by libc's brk() or sbrk(), called through @move.
+ * @wanted: new break, or the increment for sbrk.
+ * Return: what @move returned; errno as it left it.
+ */
+void *capture_brk(void *(*move)(intptr_t arg), intptr_t arg, bool is_sbrk, void *caller);
+
+/* Heap operations, after (before, for a free) the allocator's own work. errno is kept. */
+void capture_alloc(void *block, size_t size, size_t align);
+void capture_free(void *block);
+uint64_t capture_stamp(void);
+void capture_realloc(void *block, size_t size, void *old, uint64_t before_ns);
+
+void capture_heap_fork_child(void);
+
+/**
+ * capture_stack() - The id of the stack above the hook, through the thread's cache.
+ * Context: hook path, under the guard, without the capture lock. A new stack first tells the
+ * trace about modules loaded since. Return: 0 with stacks off or inside the unwinder.
+ */
+uint32_t capture_stack(void);
+
+/* Tasks. @call names the function; @child: pid, or -errno. */
+void capture_fork(const char *call, long child, uint32_t stack);
+void capture_exec(const char *path, char *const argv[]);
+void capture_exec_failed(int err);
+void capture_thread_start(void);
+void capture_thread_end(void);	/* under the capture lock */
+
+/* Checkpoint and `end` event. May be called more than once: the last one counts. */
+void capture_finish(const char *how, int status);
+
+/* A whole comparison with counters and, if configured, frames. Under the capture lock. */
+void capture_checkpoint(const char *why, bool frames);
+void checkpoint_record(const char *why, bool frames, uint64_t seq);	/* checkpoint.c's part */
+uint64_t capture_seq(void);
+void capture_reset(void);	/* fork child: a new trace */
+
+/* Asked for by the program's user through a signal. Async-signal-safe: done at the next event. */
+void capture_request_checkpoint(void);
+
+#endif

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/* From the unwinder's frames to a stack id, with a cache per thread in front of the tree. */
+#include "capture.h"
+
+#include "config.h"
+#include "lock.h"
+#include "modules.h"
+#include "stacks.h"
+#include "thread.h"
+#include "unwind.h"
+
+#include "no_heap.h"
+
+static uint64_t hash_stack(void *const *ips, int nr)
+{
+	uint64_t h = (uint64_t)nr;
+	int i;
+
+	for (i = 0; i < nr; i++) {
+		h = (h ^ (uint64_t)(uintptr_t)ips[i]) * 0x9e3779b97f4a7c15ull;
+		h ^= h >> 29;
+	}
+	return h;
+}
+
+static uint32_t intern(void *const *ips, int nr, bool cut)
+{
+	struct lock_state state;
+	uint32_t id;
+
+	/* Before the lock: it asks the loader. */
+	modules_refresh();
+	lock_take(&state);
+	id = stacks_intern(ips, nr, cut);
+	lock_drop(&state);
+	return id;
+}
+
+uint32_t capture_stack(void)
+{
+	void *ips[UNWIND_MAX];
+	struct thread *t;
+	uint64_t hash;
+	uint32_t id, i;
+	bool cut;
+	int nr;
+
+	if (!config.stacks || tls.unwinding)
+		return 0;
+	tls.unwinding = true;
+	nr = unwind_stack(ips, (int)config.stacks, &cut);
+	tls.unwinding = false;
+	t = thread_self();
+	if (!t)
+		return intern(ips, nr, cut);
+	hash = hash_stack(ips, nr);
+	i = hash & (THREAD_STACKS - 1);
+	if (t->stacks[i].id && t->stacks[i].hash == hash &&
+	    stacks_equal(t->stacks[i].id, ips, nr, cut))
+		return t->stacks[i].id;
+	id = intern(ips, nr, cut);
+	t->stacks[i].hash = hash;
+	t->stacks[i].id = id;
+	return id;
+}

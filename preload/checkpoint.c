@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+/* A checkpoint: the whole map compared, the shadow's counters beside the kernel's, the frames. */
+#include <string.h>
+
+#include "arena.h"
+#include "capture.h"
+#include "config.h"
+#include "frames.h"
+#include "lock.h"
+#include "recorder.h"
+#include "sink.h"
+#include "sys.h"
+#include "thread.h"
+#include "verify.h"
+
+#include "no_heap.h"
+
+#define PROC_BYTES 8192
+
+static char text[PROC_BYTES];
+static uint64_t resident_pages;
+
+/* "VmSize:	  123 kB" in /proc/self/status -> bytes (or the bare number), into @w. */
+static void put_status(struct jsonw *w, const char *field, const char *key)
+{
+	size_t len = strlen(field);
+	const char *s = text;
+	uint64_t v = 0;
+
+	for (; s; s = strchr(s, '\n') ? strchr(s, '\n') + 1 : NULL) {
+		if (strncmp(s, field, len) || s[len] != ':')
+			continue;
+		for (s += len + 1; *s == ' ' || *s == '\t'; s++)
+			;
+		for (; *s >= '0' && *s <= '9'; s++)
+			v = v * 10 + (uint64_t)(*s - '0');
+		jsonw_num(w, key, (int64_t)(!strncmp(s, " kB", 3) ? v * 1024 : v));
+		return;
+	}
+}
+
+static void put_shadow(struct jsonw *w, const struct mm *mm)
+{
+	jsonw_object(w, "shadow");
+	jsonw_num(w, "map_count", mm->map_count);
+	jsonw_num(w, "map_count_peak", mm->map_count_peak);
+	jsonw_num(w, "total_vm_bytes", (int64_t)(mm->total_vm << MM_PAGE_SHIFT));
+	jsonw_num(w, "data_vm_bytes", (int64_t)(mm->data_vm << MM_PAGE_SHIFT));
+	jsonw_num(w, "exec_vm_bytes", (int64_t)(mm->exec_vm << MM_PAGE_SHIFT));
+	jsonw_num(w, "stack_vm_bytes", (int64_t)(mm->stack_vm << MM_PAGE_SHIFT));
+	jsonw_num(w, "locked_vm_bytes", (int64_t)(mm->locked_vm << MM_PAGE_SHIFT));
+	jsonw_num(w, "hiwater_vm_bytes", (int64_t)(mm->hiwater_vm << MM_PAGE_SHIFT));
+	jsonw_hex(w, "start_brk", mm->start_brk);
+	jsonw_hex(w, "brk", mm->brk);
+	jsonw_num(w, "mm_users", mm->mm_users);
+	jsonw_num(w, "find_vma_calls", (int64_t)mm->find_vma_calls);
+	jsonw_num(w, "find_vma_cache_hits", (int64_t)mm->find_vma_cache_hits);
+	jsonw_num(w, "predicted", (int64_t)mm->nr_predicted);
+	jsonw_num(w, "predicted_right", (int64_t)mm->nr_predicted_right);
+	jsonw_num(w, "uncertain", (int64_t)mm->nr_uncertain);
+	jsonw_object_end(w);
+}
+
+/* Lines of maps, [vsyscall] not counted, as the verifier saw them a moment ago. */
+static void put_kernel(struct jsonw *w, const struct mm *mm, unsigned int map_count)
+{
+	static const struct {
+		const char *field, *key;
+	} fields[] = {
+		{ "VmSize", "total_vm_bytes" }, { "VmData", "data_vm_bytes" },
+		{ "VmStk", "stack_vm_bytes" }, { "VmLck", "locked_vm_bytes" },
+		{ "VmPeak", "hiwater_vm_bytes" }, { "VmRSS", "rss_bytes" },
+		{ "RssAnon", "rss_anon_bytes" }, { "RssFile", "rss_file_bytes" },
+		{ "RssShmem", "rss_shmem_bytes" }, { "VmHWM", "hiwater_rss_bytes" },
+		{ "VmSwap", "swap_bytes" }, { "VmPTE", "pgtables_bytes" }, { "Threads", "threads" },
+	};
+	size_t i;
+
+	jsonw_object(w, "kernel");
+	jsonw_num(w, "map_count", map_count);
+	if (sys_read_file("/proc/self/status", text, sizeof(text)) > 0) {
+		for (i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+			put_status(w, fields[i].field, fields[i].key);
+	}
+	/* start_brk is published at start only, in stat; the break at any time, by brk(0). */
+	jsonw_hex(w, "start_brk", mm->start_brk);
+	jsonw_hex(w, "brk", sys_brk(0));
+	jsonw_object_end(w);
+}
+
+void checkpoint_record(const char *why, bool frames, uint64_t seq)
+{
+	bool final = !strcmp(why, "end") || !strcmp(why, "start");
+	struct jsonw *w;
+
+	recorder_flush_lost();
+	w = recorder_writer();
+	jsonw_event(w, "checkpoint");
+	jsonw_num(w, "t", (int64_t)recorder_now());
+	jsonw_str(w, "why", why);
+	recorder_commit(w);
+	if (config.verify >= VERIFY_CHECKPOINT || (config.verify == VERIFY_FINAL && final))
+		verify_all(&capture_mm, why, seq);
+	w = recorder_writer();
+	jsonw_event(w, "mm");
+	jsonw_num(w, "t", (int64_t)recorder_now());
+	put_shadow(w, &capture_mm);
+	put_kernel(w, &capture_mm, verify_nr_vmas());
+	recorder_commit(w);
+	if (frames)
+		frames_record(&capture_mm, &resident_pages);
+}
+
+static void put_cost(struct jsonw *w)
+{
+	jsonw_object(w, "cost");
+	jsonw_num(w, "trace_bytes", (int64_t)sink_bytes());
+	jsonw_num(w, "arena_bytes", (int64_t)arena_used());
+	jsonw_object_end(w);
+}
+
+void capture_finish(const char *how, int status)
+{
+	struct lock_state state;
+	struct jsonw *w;
+
+	tls.depth++;
+	lock_take(&state);
+	thread_flush_all();
+	capture_checkpoint("end", config.frames != FRAMES_OFF);
+	recorder_flush_lost();
+	w = recorder_writer();
+	jsonw_event(w, "end");
+	jsonw_num(w, "t", (int64_t)recorder_now());
+	jsonw_str(w, "how", how);
+	jsonw_num(w, "status", status);
+	jsonw_num(w, "events", (int64_t)capture_seq());
+	jsonw_num(w, "checks", (int64_t)verify_nr_checks());
+	jsonw_num(w, "lost", (int64_t)recorder_nr_lost());
+	put_cost(w);
+	recorder_commit(w);
+	recorder_trim();
+	lock_drop(&state);
+	tls.depth--;
+}

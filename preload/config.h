@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/* What the VMTRACE_* variables say, read once at start. */
+#ifndef VMTRACE_CONFIG_H
+#define VMTRACE_CONFIG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define CONFIG_PATH_MAX 4096
+#define CONFIG_STACKS_MAX 128	/* frames */
+
+enum config_verify { VERIFY_OFF, VERIFY_FINAL, VERIFY_CHECKPOINT, VERIFY_EVERY };
+enum config_frames { FRAMES_OFF, FRAMES_FINAL, FRAMES_CHECKPOINT };
+
+struct config {
+	char out[CONFIG_PATH_MAX];	/* VMTRACE_OUT, unexpanded */
+	const char *capture_asked;	/* "symbols", "libc", "all" */
+	enum config_verify verify;
+	bool verify_default;		/* nothing was asked: what the kernel can do decides */
+	uint32_t verify_every;		/* VERIFY_EVERY: check each n-th event */
+	bool maps_text;			/* VMTRACE_PROCMAP=text: don't use PROCMAP_QUERY */
+	bool heap;
+	uint32_t stacks;		/* frames, 0: off */
+	enum config_frames frames;
+	uint32_t checkpoint_seconds;	/* 0: none */
+	int checkpoint_signal;		/* 0: none */
+	bool follow;
+	bool quiet;
+	int handshake_fd;		/* VMTRACE_HANDSHAKE, the launcher's pipe; -1: none */
+};
+
+/**
+ * config_read() - Parse the environment; a bad value is one line on stderr and the default.
+ * @envp: the process' environment block.
+ *
+ * Context: startup.
+ */
+void config_read(struct config *ret_config, char **envp);
+
+/* "vmtrace: ", the words given (NULL ends them), a newline: one write to stderr. */
+void config_warn(const char *word, ...);
+
+extern struct config config;
+
+#endif

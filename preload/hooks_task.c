@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: MIT */
+/* fork and its kin, exec and its spellings, the ways to end, and thread creation. */
+#include <dlfcn.h>
+#include <spawn.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "arena.h"
+#include "capture.h"
+#include "hooks.h"
+#include "lock.h"
+#include "modules.h"
+#include "next.h"
+#include "task.h"
+#include "thread.h"
+
+#define NR_EXECL 1024	/* arguments of execl() and its kin */
+
+extern char **environ;
+
+pid_t _Fork(void);
+
+static uint32_t stack_here(void)
+{
+	uint32_t stack;
+
+	if (!capture_is_on() || tls.locked)
+		return 0;
+	tls.depth++;
+	stack = capture_stack();
+	tls.depth--;
+	return stack;
+}
+
+EXPORT pid_t fork(void)
+{
+	uint32_t stack = stack_here();
+	pid_t pid;
+
+	next_resolve();
+	pid = next.fork_();
+	if (pid)
+		capture_fork("fork", pid < 0 ? -errno : pid, stack);
+	return pid;
+}
+
+/* Runs no fork handlers: ours are called by hand. */
+EXPORT pid_t _Fork(void)
+{
+	uint32_t stack = stack_here();
+	pid_t pid;
+
+	next_resolve();
+	if (!next.bare_fork_) {
+		errno = ENOSYS;
+		return -1;
+	}
+	if (!capture_is_on())
+		return next.bare_fork_();
+	task_fork_prepare();
+	pid = next.bare_fork_();
+	if (!pid) {
+		task_fork_child();
+		return 0;
+	}
+	task_fork_parent();
+	capture_fork("_Fork", pid < 0 ? -errno : pid, stack);
+	return pid;
+}
+
+/* The child shares our memory but runs libc's code only, with every signal blocked. */
+EXPORT int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
+		       const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
+{
+	uint32_t stack = stack_here();
+	pid_t child = 0;
+	int err;
+
+	next_resolve();
+	err = next.posix_spawn_(&child, path, actions, attr, argv, envp);
+	if (!err && pid)
+		*pid = child;
+	capture_fork("posix_spawn", err ? -err : child, stack);
+	return err;
+}
+
+EXPORT int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions,
+			const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
+{
+	uint32_t stack = stack_here();
+	pid_t child = 0;
+	int err;
+
+	next_resolve();
+	err = next.posix_spawnp_(&child, file, actions, attr, argv, envp);
+	if (!err && pid)
+		*pid = child;
+	capture_fork("posix_spawn", err ? -err : child, stack);
+	return err;
+}
+
+EXPORT int execve(const char *path, char *const argv[], char *const envp[])
+{
+	int ret;
+
+	next_resolve();
+	capture_exec(path, argv);
+	ret = next.execve_(path, argv, envp);
+	capture_exec_failed(errno);
+	return ret;
+}
+
+EXPORT int execvpe(const char *file, char *const argv[], char *const envp[])
+{
+	int ret;
+
+	next_resolve();
+	capture_exec(file, argv);
+	ret = next.execvpe_(file, argv, envp);
+	capture_exec_failed(errno);
+	return ret;
+}
+
+EXPORT int execv(const char *path, char *const argv[])
+{
+	return execve(path, argv, environ);
+}
+
+EXPORT int execvp(const char *file, char *const argv[])
+{
+	return execvpe(file, argv, environ);
+}
+
+EXPORT int fexecve(int fd, char *const argv[], char *const envp[])
+{
+	int ret;
+
+	next_resolve();
+	capture_exec("", argv);
+	ret = next.fexecve_(fd, argv, envp);
+	capture_exec_failed(errno);
+	return ret;
+}
+
+/* Collect a NULL-ended list; @ret_envp gets what follows it. Return: false if it is too long. */
+static bool collect(char **argv, const char *first, va_list ap, char ***ret_envp)
+{
+	size_t n = 0;
+
+	argv[n++] = (char *)first;
+	while (first && n < NR_EXECL && (argv[n] = va_arg(ap, char *)))
+		n++;
+	if (n == NR_EXECL) {
+		errno = E2BIG;
+		return false;
+	}
+	if (ret_envp)
+		*ret_envp = va_arg(ap, char **);
+	return true;
+}
+
+EXPORT int execl(const char *path, const char *arg, ...)
+{
+	char *argv[NR_EXECL];
+	va_list ap;
+	bool ok;
+
+	va_start(ap, arg);
+	ok = collect(argv, arg, ap, NULL);
+	va_end(ap);
+	return ok ? execve(path, argv, environ) : -1;
+}
+
+EXPORT int execlp(const char *file, const char *arg, ...)
+{
+	char *argv[NR_EXECL];
+	va_list ap;
+	bool ok;
+
+	va_start(ap, arg);
+	ok = collect(argv, arg, ap, NULL);
+	va_end(ap);
+	return ok ? execvpe(file, argv, environ) : -1;
+}
+
+EXPORT int execle(const char *path, const char *arg, ...)
+{
+	char *argv[NR_EXECL], **envp;
+	va_list ap;
+	bool ok;
+
+	va_start(ap, arg);
+	ok = collect(argv, arg, ap, &envp);
+	va_end(ap);
+	return ok ? execve(path, argv, envp) : -1;
+}
+
+EXPORT void _exit(int status)
+{
+	next_resolve();
+	if (capture_is_on() && !tls.vfork_child && !tls.locked)
+		capture_finish("_exit", status);
+	next.exit_(status);
+	__builtin_unreachable();
+}
+
+EXPORT void _Exit(int status)
+{
+	_exit(status);
+}
+
+/* Its handlers run after this; what they map is recorded after the end event. */
+EXPORT void quick_exit(int status)
+{
+	next_resolve();
+	if (capture_is_on() && !tls.vfork_child)
+		capture_finish("exit", status);
+	next.quick_exit_(status);
+	__builtin_unreachable();
+}
+
+EXPORT int dlclose(void *handle)
+{
+	int ret;
+
+	next_resolve();
+	ret = next.dlclose_(handle);
+	if (capture_is_on() && !tls.depth && !tls.locked) {
+		int err = errno;
+
+		tls.depth++;
+		modules_refresh();
+		tls.depth--;
+		errno = err;
+	}
+	return ret;
+}
+
+/* What a new thread runs first. */
+static struct launch {
+	void *(*start)(void *arg);
+	void *arg;
+	struct launch *next;
+} *launches;
+
+static struct launch *launch_get(void)
+{
+	struct lock_state state;
+	struct launch *l;
+
+	lock_take(&state);
+	l = launches;
+	if (l)
+		launches = l->next;
+	else
+		l = arena_alloc(sizeof(*l));
+	lock_drop(&state);
+	return l;
+}
+
+static void launch_put(struct launch *l)
+{
+	struct lock_state state;
+
+	lock_take(&state);
+	l->next = launches;
+	launches = l;
+	lock_drop(&state);
+}
+
+static void *launch_run(void *arg)
+{
+	struct launch l = *(struct launch *)arg;
+
+	launch_put(arg);
+	capture_thread_start();
+	return l.start(l.arg);
+}
+
+EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *),
+			  void *arg)
+{
+	struct launch *l = NULL;
+	int err;
+
+	next_resolve();
+	if (capture_is_on() && !tls.locked)
+		l = launch_get();
+	if (!l)
+		return next.pthread_create_(thread, attr, start, arg);
+	l->start = start;
+	l->arg = arg;
+	err = next.pthread_create_(thread, attr, launch_run, l);
+	if (err)
+		launch_put(l);
+	return err;
+}

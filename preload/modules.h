@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/* The ELF objects in the process: who a code address belongs to, and `module` events. */
+#ifndef VMTRACE_MODULES_H
+#define VMTRACE_MODULES_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <vmtrace/trace.h>
+
+/**
+ * modules_init() - Find out where libvmtrace, its unwinder, libc and the loader lie.
+ * Context: startup, without the capture lock (takes the loader's).
+ */
+void modules_init(void);
+
+/**
+ * modules_refresh() - Tell the trace what was loaded and unloaded since the last time.
+ * Context: before a new stack is interned, after dlclose(); without the capture lock.
+ */
+void modules_refresh(void);
+
+/* fork child: its trace begins with the modules that its parent's had. Under the capture lock. */
+void modules_tell_again(void);
+
+bool modules_is_vmtrace(uintptr_t ip);
+/* Memory of an object that is there only because of vmtrace. */
+bool modules_is_own(uint64_t addr);
+uint64_t modules_loader_end(void);
+struct jsonw;
+void modules_put_own(struct jsonw *w);
+/* Who calls, by the return address of a hook. */
+enum trace_origin modules_origin(uintptr_t ip);
+
+#endif

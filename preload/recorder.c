@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: MIT */
+/* Composes lines and publishes them in the chunks that the sink hands out. */
+#include "recorder.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "arena.h"
+#include "lock.h"
+#include "sink.h"
+
+#include "no_heap.h"
+
+#define RECORD_MAX (1u << 20)		/* bytes; longer records are dropped and counted */
+#define STREAM_CHUNK 4096u		/* bytes a thread collects for a stream */
+#define HEAP_CHUNK_FIRST 4096u		/* a thread's first chunk; the next ones are larger */
+#define HEAP_LINE_MAX 16384u		/* bytes of one heap line */
+#define HEAP_OP_MAX 160u		/* bytes of one operation, generously */
+#define NR_LOST 16
+
+static struct jsonw writer;
+static char *record;			/* RECORD_MAX bytes */
+static char *main_chunk;
+static size_t main_size, main_len;
+static uint64_t start_ns, nr_events;
+
+/* What was dropped, by kind and reason, until a `lost` event could be written. */
+static struct lost {
+	const char *what, *why;
+	uint64_t count;
+} lost[NR_LOST];
+static uint64_t nr_lost;
+
+bool recorder_init(void)
+{
+	if (!record)
+		record = arena_alloc(RECORD_MAX);
+	main_chunk = NULL;
+	main_size = main_len = 0;
+	nr_events = 0;
+	nr_lost = 0;
+	memset(lost, 0, sizeof(lost));
+	return record;
+}
+
+void recorder_set_start(uint64_t monotonic_ns)
+{
+	start_ns = monotonic_ns;
+}
+
+uint64_t recorder_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec - start_ns;
+}
+
+uint64_t recorder_nr_lost(void)
+{
+	return __atomic_load_n(&nr_lost, __ATOMIC_RELAXED);
+}
+
+uint64_t recorder_nr_events(void)
+{
+	return nr_events;
+}
+
+void recorder_lost(const char *what, const char *why, uint64_t count)
+{
+	int i;
+
+	/* Without the lock from a nested hook: a slot's owner is fixed once it is taken. */
+	__atomic_fetch_add(&nr_lost, count, __ATOMIC_RELAXED);
+	for (i = 0; i < NR_LOST; i++) {
+		const char *none = NULL;
+
+		if (__atomic_compare_exchange_n(&lost[i].what, &none, what, false,
+						__ATOMIC_RELAXED, __ATOMIC_RELAXED))
+			lost[i].why = why;
+		if (lost[i].what == what && lost[i].why == why) {
+			__atomic_fetch_add(&lost[i].count, count, __ATOMIC_RELAXED);
+			return;
+		}
+	}
+}
+
+/* All but the first byte, then the first byte: the line exists from that store on. */
+static void publish(char *dst, const char *src, size_t len)
+{
+	memcpy(dst + 1, src + 1, len - 1);
+	__atomic_store_n(dst, src[0], __ATOMIC_RELEASE);
+}
+
+static bool append(const char *buf, size_t len)
+{
+	if (!sink_is_file())
+		return sink_stream(buf, len);
+	if (!main_chunk || len > main_size - main_len) {
+		size_t size;
+		char *chunk = sink_chunk(len > SINK_CHUNK ? len : SINK_CHUNK, &size);
+
+		if (!chunk)
+			return false;
+		if (main_chunk)
+			sink_retire(main_chunk, main_size);
+		main_chunk = chunk;
+		main_size = size;
+		main_len = 0;
+	}
+	publish(main_chunk + main_len, buf, len);
+	main_len += len;
+	return true;
+}
+
+struct jsonw *recorder_writer(void)
+{
+	jsonw_init(&writer, record, RECORD_MAX);
+	return &writer;
+}
+
+void recorder_commit(struct jsonw *w)
+{
+	size_t len = jsonw_event_end(w);
+
+	if (!len) {
+		recorder_lost("event", "size", 1);
+		return;
+	}
+	if (append(w->buf, len)) {
+		nr_events++;
+		return;
+	}
+	recorder_lost("event", sink_why(), 1);
+}
+
+void recorder_flush_lost(void)
+{
+	char buf[256];
+	struct jsonw w;
+	size_t len;
+	int i;
+
+	for (i = 0; i < NR_LOST; i++) {
+		uint64_t count = __atomic_exchange_n(&lost[i].count, 0, __ATOMIC_RELAXED);
+
+		if (!count)
+			continue;
+		jsonw_init(&w, buf, sizeof(buf));
+		jsonw_event(&w, "lost");
+		jsonw_num(&w, "t", (int64_t)recorder_now());
+		jsonw_str(&w, "what", lost[i].what);
+		jsonw_num(&w, "count", (int64_t)count);
+		jsonw_str(&w, "why", lost[i].why ? lost[i].why : "");
+		len = jsonw_event_end(&w);
+		if (!len || !append(buf, len))
+			__atomic_fetch_add(&lost[i].count, count, __ATOMIC_RELAXED);
+	}
+}
+
+void recorder_trim(void)
+{
+	if (!sink_is_file() || !main_chunk)
+		return;
+	sink_trim(main_chunk, main_size, main_len);
+	main_chunk = NULL;
+	main_size = main_len = 0;
+}
+
+void recorder_heap_flush(struct heap_stream *s)
+{
+	if (s->chunk && s->len) {
+		if (sink_is_file())
+			sink_retire(s->chunk, s->size);
+		else if (!sink_stream(s->chunk, s->len))
+			recorder_lost("heap", sink_why(), s->nr_ops);
+	}
+	if (sink_is_file())
+		s->chunk = NULL;
+	s->len = 0;
+	s->nr_ops = 0;
+	s->open = false;
+}
+
+/* Room for a new line; takes the lock, once per chunk. */
+static bool next_chunk(struct heap_stream *s)
+{
+	struct lock_state state;
+	size_t want = s->size && s->size < SINK_CHUNK ? s->size * 4 : HEAP_CHUNK_FIRST;
+
+	if (!s->locked)
+		lock_take(&state);
+	if (s->size >= SINK_CHUNK)
+		want = SINK_CHUNK;
+	recorder_heap_flush(s);
+	if (sink_is_file()) {
+		s->chunk = sink_chunk(want, &s->size);
+	} else if (!s->chunk) {
+		s->chunk = arena_alloc(STREAM_CHUNK);
+		s->size = STREAM_CHUNK;
+	}
+	if (!s->chunk)
+		recorder_lost("heap", sink_is_file() ? sink_why() : "memory", 1);
+	if (!s->locked)
+		lock_drop(&state);
+	return s->chunk;
+}
+
+/*
+ * Begin a line with its first operation, or put the operation before the open line's end:
+ *
+ *     …,[85,16,48,3]]}\n          the four bytes at "]}\n" are stored last, in one piece
+ *                   ,[90,16]]}\n
+ */
+static void put_op(struct heap_stream *s, int tid, uint64_t ns, uint64_t addr, char *op, size_t len)
+{
+	static const char tail[] = "]}\n";
+	char buf[HEAP_OP_MAX + 128];
+	uint32_t first;
+	struct jsonw w;
+
+	if (s->open) {
+		char *dst = s->chunk + s->len - 3;
+
+		memcpy(op + len, tail, 3);
+		memcpy(dst + 4, op + 4, len + 3 - 4);
+		memcpy(&first, op, 4);
+		__asm__ volatile("" ::: "memory");
+		/* One mov: a kill can't fall into it. */
+		*(volatile uint32_t *)(void *)dst = first;
+		s->len += len;
+		s->nr_ops++;
+		return;
+	}
+	jsonw_init(&w, buf, sizeof(buf));
+	jsonw_event(&w, "heap");
+	jsonw_num(&w, "tid", tid);
+	jsonw_num(&w, "t0", (int64_t)ns);
+	jsonw_hex(&w, "base", addr);
+	jsonw_array(&w, "ops");
+	memcpy(buf + w.len, op + 1, len - 1);
+	memcpy(buf + w.len + len - 1, tail, 3);
+	len += w.len + 2;
+	publish(s->chunk + s->len, buf, len);
+	s->line = s->len;
+	s->len += len;
+	s->open = true;
+	s->nr_ops++;
+}
+
+/* Decide where the next operation goes. Return: false if it is lost. */
+static bool prepare(struct heap_stream *s, uint64_t ns, uint64_t addr)
+{
+	if (s->open && (s->len - s->line > HEAP_LINE_MAX || ns < s->last_ns))
+		s->open = false;
+	if (!s->chunk || s->len + HEAP_OP_MAX + 128 > s->size) {
+		s->open = false;
+		if (!next_chunk(s))
+			return false;
+	}
+	if (!s->open) {
+		s->base = addr;
+		s->last_ns = ns;
+	}
+	return true;
+}
+
+static size_t begin_op(struct heap_stream *s, char *op, uint64_t ns)
+{
+	size_t n = 2;
+
+	op[0] = ',';
+	op[1] = '[';
+	n += jsonw_put_num(op + n, (int64_t)(ns - s->last_ns));
+	s->last_ns = ns;
+	return n;
+}
+
+static size_t put_field(char *op, size_t n, int64_t value)
+{
+	op[n++] = ',';
+	return n + jsonw_put_num(op + n, value);
+}
+
+void recorder_heap_alloc(struct heap_stream *s, int tid, uint64_t ns, uint64_t addr, size_t size,
+			 size_t align, uint32_t stack)
+{
+	char op[HEAP_OP_MAX];
+	size_t n;
+
+	if (!prepare(s, ns, addr))
+		return;
+	n = begin_op(s, op, ns);
+	if (addr) {
+		n = put_field(op, n, (int64_t)(addr - s->base));
+	} else {
+		memcpy(op + n, ",null", 5);
+		n += 5;
+	}
+	n = put_field(op, n, (int64_t)(size > INT64_MAX ? INT64_MAX : size));
+	n = put_field(op, n, stack);
+	if (align && addr)
+		n = put_field(op, n, (int64_t)align);
+	op[n++] = ']';
+	put_op(s, tid, ns, addr, op, n);
+}
+
+void recorder_heap_free(struct heap_stream *s, int tid, uint64_t ns, uint64_t addr)
+{
+	char op[HEAP_OP_MAX];
+	size_t n;
+
+	if (!prepare(s, ns, addr))
+		return;
+	n = put_field(op, begin_op(s, op, ns), (int64_t)(addr - s->base));
+	op[n++] = ']';
+	put_op(s, tid, ns, addr, op, n);
+}
+
+void recorder_heap_realloc(struct heap_stream *s, int tid, uint64_t ns, uint64_t addr, size_t size,
+			   uint32_t stack, uint64_t old, uint64_t took)
+{
+	char op[HEAP_OP_MAX];
+	size_t n;
+
+	if (!prepare(s, ns, addr))
+		return;
+	n = put_field(op, begin_op(s, op, ns), (int64_t)(addr - s->base));
+	n = put_field(op, n, (int64_t)size);
+	n = put_field(op, n, stack);
+	n = put_field(op, n, (int64_t)(old - s->base));
+	n = put_field(op, n, (int64_t)took);
+	op[n++] = ']';
+	put_op(s, tid, ns, addr, op, n);
+}

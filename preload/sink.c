@@ -1,0 +1,469 @@
+/* SPDX-License-Identifier: MIT */
+/* Output file, descriptor or socket: opened once, extended by chunks, never a risk. */
+#include "sink.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <time.h>
+
+#include "arena.h"
+#include "config.h"
+#include "errnames.h"
+#include "fds.h"
+#include "jsonw.h"
+#include "sys.h"
+
+#include "no_heap.h"
+
+#define WINDOW_BYTES (64ull << 30)
+#define WINDOW_BYTES_LIMITED (256ull << 20)	/* when RLIMIT_AS is set */
+#define WINDOW_HINT 0x210000000000ull
+#define WINDOW_STEP 0x010000000000ull
+#define WINDOW_TRIES 8
+#define STREAM_PATIENCE_MS 1000
+#define NR_SUFFIXES 1000
+
+static struct {
+	int fd;			/* handle in fds.c, -1: none */
+	bool is_file, is_socket, broken;
+	char path[CONFIG_PATH_MAX];
+	char *window;
+	size_t window_bytes;
+	uint64_t length;	/* bytes handed out (file) or written (stream) */
+	dev_t dev;
+	ino_t ino;
+	const char *why;
+} sink = { .fd = -1, .why = "" };
+
+static char newlines[4096];
+
+bool sink_is_file(void)
+{
+	return sink.is_file;
+}
+
+const char *sink_path(void)
+{
+	return sink.path;
+}
+
+uint64_t sink_start(void)
+{
+	return (uint64_t)(uintptr_t)sink.window;
+}
+
+uint64_t sink_end(void)
+{
+	return sink_start() + sink.window_bytes;
+}
+
+uint64_t sink_bytes(void)
+{
+	return sink.length;
+}
+
+const char *sink_why(void)
+{
+	return sink.why;
+}
+
+static int fail(const char *what, const char *path, int err)
+{
+	if (!config.quiet)
+		config_warn(what, path, ": ", errname(-err), "; the program runs untraced", NULL);
+	return err;
+}
+
+/* "sqlite3" of /usr/bin/sqlite3, made fit for a file name. */
+static size_t put_program(char *dst, size_t room)
+{
+	char exe[CONFIG_PATH_MAX];
+	const char *base;
+	size_t n = 0;
+
+	sys_readlink("/proc/self/exe", exe, sizeof(exe));
+	base = strrchr(exe, '/');
+	for (base = base ? base + 1 : exe; *base && n < room; base++)
+		dst[n++] = *base == ' ' ? '_' : *base;
+	return n;
+}
+
+/* Expand %p, %e, %t, %% of the pattern. Return: false if it does not fit. */
+static bool expand(const char *pattern, char *dst, size_t size, bool *ret_has_pid)
+{
+	struct timespec now = { 0, 0 };
+	size_t n = 0;
+
+	*ret_has_pid = false;
+	for (; *pattern; pattern++) {
+		if (size - n < 300)
+			return false;
+		if (*pattern != '%' || !pattern[1]) {
+			dst[n++] = *pattern;
+			continue;
+		}
+		switch (*++pattern) {
+		case 'p':
+			n += jsonw_put_num(dst + n, sys_getpid());
+			*ret_has_pid = true;
+			break;
+		case 'e':
+			n += put_program(dst + n, 255);
+			break;
+		case 't':
+			clock_gettime(CLOCK_REALTIME, &now);
+			n += jsonw_put_num(dst + n, now.tv_sec);
+			break;
+		case '%':
+			dst[n++] = '%';
+			break;
+		default:
+			dst[n++] = '%';
+			dst[n++] = *pattern;
+		}
+	}
+	dst[n] = '\0';
+	return true;
+}
+
+/* trace.json -> trace.77.json: @number goes in front of the extension. */
+static bool insert_number(char *path, size_t size, int64_t number)
+{
+	char *slash = strrchr(path, '/'), *dot = strrchr(slash ? slash : path, '.');
+	size_t len = strlen(path), at = dot && dot != path ? (size_t)(dot - path) : len;
+	char tmp[24] = ".";
+	size_t n = 1 + jsonw_put_num(tmp + 1, number);
+
+	if (len + n + 1 > size)
+		return false;
+	memmove(path + at + n, path + at, len - at + 1);
+	memcpy(path + at, tmp, n);
+	return true;
+}
+
+static int create(const char *path)
+{
+	return sys_open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+}
+
+/* Is @pid this process or one it descends from? */
+static bool is_ancestor(int64_t pid)
+{
+	int64_t p = sys_getpid();
+	int depth;
+
+	for (depth = 0; p > 1 && depth < 64; depth++) {
+		char path[40] = "/proc/", buf[512], *s;
+		size_t n = strlen(path);
+
+		if (p == pid)
+			return true;
+		n += jsonw_put_num(path + n, p);
+		memcpy(path + n, "/stat", 6);
+		if (sys_read_file(path, buf, sizeof(buf)) <= 0 || !(s = strrchr(buf, ')')))
+			return false;
+		for (p = 0, s += 4; *s >= '0' && *s <= '9'; s++)
+			p = p * 10 + (*s - '0');
+	}
+	return false;
+}
+
+/* Was the file at @path begun by this process before an exec, or by one it descends from? */
+static bool is_ours(const char *path)
+{
+	static const char key[] = "\"pid\":";
+	char buf[4096], *s;
+	int64_t pid = 0;
+	int fd = sys_open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0);
+	ssize_t n;
+
+	if (fd < 0)
+		return false;
+	n = sys_pread(fd, buf, sizeof(buf) - 1, 0);
+	sys_close(fd);
+	buf[n < 0 ? 0 : n] = '\0';
+	s = strncmp(buf, "{\"ev\":\"header\"", 14) ? NULL : strstr(buf, key);
+	if (!s)
+		return false;
+	for (s += sizeof(key) - 1; *s >= '0' && *s <= '9'; s++)
+		pid = pid * 10 + (*s - '0');
+	return is_ancestor(pid);
+}
+
+/*
+ * A name without %p belongs to the first process of a tree; its descendants put their pid in.
+ * A pid's later images (exec) count up.
+ */
+static int create_file(bool child)
+{
+	char base[CONFIG_PATH_MAX];
+	bool has_pid, tree;
+	int fd, i;
+
+	if (!expand(config.out, sink.path, sizeof(sink.path), &has_pid))
+		return -ENAMETOOLONG;
+	tree = child || has_pid;
+	if (child && !has_pid)
+		insert_number(sink.path, sizeof(sink.path), sys_getpid());
+	fd = create(sink.path);
+	if (fd == -EEXIST && !tree && is_ours(sink.path)) {
+		tree = true;
+		insert_number(sink.path, sizeof(sink.path), sys_getpid());
+		fd = create(sink.path);
+	}
+	memcpy(base, sink.path, sizeof(base));
+	for (i = 1; fd == -EEXIST && tree && i < NR_SUFFIXES; i++) {
+		memcpy(sink.path, base, sizeof(base));
+		if (!insert_number(sink.path, sizeof(sink.path), i))
+			return -ENAMETOOLONG;
+		fd = create(sink.path);
+	}
+	return fd;
+}
+
+/* The path others can use, whatever the working directory is then. */
+static void make_absolute(void)
+{
+	char cwd[CONFIG_PATH_MAX];
+	size_t n, len = strlen(sink.path);
+
+	if (sink.path[0] == '/' || sys_call(SYS_getcwd, (long)cwd, sizeof(cwd), 0, 0, 0, 0) <= 0)
+		return;
+	n = strlen(cwd);
+	if (n + len + 2 > sizeof(sink.path))
+		return;
+	memmove(sink.path + n + 1, sink.path, len + 1);
+	memcpy(sink.path, cwd, n);
+	sink.path[n] = '/';
+}
+
+static int map_window(void)
+{
+	uint64_t limit = RLIM_INFINITY;
+	int flags = MAP_SHARED | MAP_NORESERVE, i;
+	void *p = NULL;
+
+	sys_getrlimit(RLIMIT_AS, &limit);
+	if (!sink.window)
+		sink.window_bytes = limit == RLIM_INFINITY ? WINDOW_BYTES : WINDOW_BYTES_LIMITED;
+	/* In a fork child the parent's window is replaced where it is. */
+	for (i = 0; i < WINDOW_TRIES; i++) {
+		p = sink.window ? sys_mmap(sink.window, sink.window_bytes, PROT_READ | PROT_WRITE,
+					   flags | MAP_FIXED, fds_now(sink.fd), 0) :
+				  sys_mmap((void *)(WINDOW_HINT + (uint64_t)i * WINDOW_STEP),
+					   sink.window_bytes, PROT_READ | PROT_WRITE,
+					   flags | MAP_FIXED_NOREPLACE, fds_now(sink.fd), 0);
+		if (!sys_is_err((long)p) || sink.window || (long)p != -EEXIST)
+			break;
+	}
+	if (sys_is_err((long)p))
+		return (int)(long)p;
+	sink.window = p;
+	sys_madvise(p, sink.window_bytes, MADV_DONTDUMP);
+	return 0;
+}
+
+static int open_file(bool child)
+{
+	struct stat st;
+	int fd = create_file(child), err;
+
+	if (fd == -EEXIST)
+		return fail("can't create ", sink.path, fd);
+	if (fd < 0)
+		return fail("can't create ", sink.path[0] ? sink.path : config.out, fd);
+	sink.fd = fds_adopt(fd);
+	if (sink.fd < 0)
+		return fail("can't keep ", sink.path, sink.fd);
+	make_absolute();
+	sys_fstat(fds_now(sink.fd), &st);
+	sink.dev = st.st_dev;
+	sink.ino = st.st_ino;
+	sink.is_file = true;
+	sink.length = 0;
+	memset(newlines, '\n', sizeof(newlines));
+	err = map_window();
+	if (err) {
+		fds_close(sink.fd);
+		sink.fd = -1;
+		sys_call(SYS_unlink, (long)sink.path, 0, 0, 0, 0, 0);
+		return fail("can't map ", sink.path, err);
+	}
+	return 0;
+}
+
+static int open_inherited(const char *number)
+{
+	struct stat st;
+	int64_t fd = 0;
+	int flags;
+
+	for (; *number >= '0' && *number <= '9' && fd < 1 << 20; number++)
+		fd = fd * 10 + (*number - '0');
+	flags = *number ? -EINVAL : sys_fcntl((int)fd, F_GETFL, 0);
+	if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY)
+		return fail("VMTRACE_OUT=", config.out, flags < 0 ? flags : -EBADF);
+	/* It is the first process' stream: images and children after it have none. */
+	sys_fcntl((int)fd, F_SETFD, FD_CLOEXEC);
+	sink.fd = fds_adopt(sys_fcntl((int)fd, F_DUPFD_CLOEXEC, 3));
+	if (sink.fd < 0)
+		return fail("VMTRACE_OUT=", config.out, sink.fd);
+	sys_fstat((int)fd, &st);
+	sink.is_socket = S_ISSOCK(st.st_mode);
+	return 0;
+}
+
+static int open_socket(const char *path)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	size_t len = strlen(path);
+	long err;
+
+	if (len >= sizeof(addr.sun_path))
+		return fail("VMTRACE_OUT=", config.out, -ENAMETOOLONG);
+	memcpy(addr.sun_path, path, len + 1);
+	sink.fd = fds_adopt((int)sys_call(SYS_socket, AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, 0, 0, 0));
+	if (sink.fd < 0)
+		return fail("VMTRACE_OUT=", config.out, sink.fd);
+	err = sys_call(SYS_connect, fds_now(sink.fd), (long)&addr, sizeof(addr), 0, 0, 0);
+	if (err) {
+		fds_close(sink.fd);
+		sink.fd = -1;
+		return fail("VMTRACE_OUT=", config.out, (int)err);
+	}
+	sink.is_socket = true;
+	return 0;
+}
+
+int sink_open(bool child)
+{
+	if (sink.fd >= 0)
+		fds_close(sink.fd);
+	sink.fd = -1;
+	sink.broken = false;
+	sink.length = 0;
+	if (!strncmp(config.out, "fd:", 3))
+		return child ? -ENOTSUP : open_inherited(config.out + 3);
+	if (!strncmp(config.out, "unix:", 5))
+		return open_socket(config.out + 5);
+	return open_file(child);
+}
+
+/* A number the program closed behind our back may be its own file by now. */
+static bool still_ours(void)
+{
+	struct stat st;
+
+	return !sys_fstat(fds_now(sink.fd), &st) && st.st_dev == sink.dev && st.st_ino == sink.ino;
+}
+
+static bool extend(size_t size)
+{
+	struct iovec iov[SINK_CHUNK / sizeof(newlines)];
+	uint64_t at = sink.length, end = sink.length + size;
+	size_t i;
+	long n;
+
+	if (end > sink.window_bytes || !still_ours()) {
+		sink.why = end > sink.window_bytes ? "window" : "EBADF";
+		return false;
+	}
+	while (at < end) {
+		uint64_t left = end - at;
+
+		for (i = 0; i < sizeof(iov) / sizeof(iov[0]) && left; i++) {
+			iov[i].iov_base = newlines;
+			iov[i].iov_len = left < sizeof(newlines) ? left : sizeof(newlines);
+			left -= iov[i].iov_len;
+		}
+		n = sys_call(SYS_pwritev, fds_now(sink.fd), (long)iov, (long)i, (long)at, 0, 0);
+		if (n == -EINTR)
+			continue;
+		if (n == -EFBIG)
+			sys_discard_signal(SIGXFSZ);
+		if (n <= 0) {
+			sink.why = errname(n ? (int)-n : ENOSPC);
+			return false;
+		}
+		at += (uint64_t)n;
+	}
+	return true;
+}
+
+char *sink_chunk(size_t want, size_t *ret_size)
+{
+	size_t size = (want + 4095) & ~(size_t)4095;
+	char *chunk;
+
+	if (!extend(size))
+		return NULL;
+	chunk = sink.window + sink.length;
+	sink.length += size;
+	*ret_size = size;
+	return chunk;
+}
+
+void sink_retire(char *chunk, size_t size)
+{
+	uintptr_t start = ((uintptr_t)chunk + 4095) & ~4095ul;
+	uintptr_t end = ((uintptr_t)chunk + size) & ~4095ul;
+
+	if (end > start)
+		sys_madvise((void *)start, end - start, MADV_DONTNEED);
+}
+
+void sink_trim(const char *chunk, size_t size, size_t used)
+{
+	uint64_t offset = (uint64_t)(chunk - sink.window);
+
+	if (offset + size != sink.length || !still_ours())
+		return;
+	if (!sys_ftruncate(fds_now(sink.fd), (off_t)(offset + used)))
+		sink.length = offset + used;
+}
+
+static ssize_t write_some(const char *buf, size_t len)
+{
+	if (sink.is_socket)
+		return sys_call(SYS_sendto, fds_now(sink.fd), (long)buf, (long)len, MSG_NOSIGNAL, 0, 0);
+	return sys_write(fds_now(sink.fd), buf, len);
+}
+
+bool sink_stream(const char *buf, size_t len)
+{
+	size_t done = 0;
+
+	while (!sink.broken && done < len) {
+		struct pollfd poll = { .fd = fds_now(sink.fd), .events = POLLOUT };
+		ssize_t n = write_some(buf + done, len - done);
+
+		if (n > 0) {
+			done += (size_t)n;
+			continue;
+		}
+		if (n == -EPIPE && !sink.is_socket)
+			sys_discard_signal(SIGPIPE);
+		if (n == -EFBIG)
+			sys_discard_signal(SIGXFSZ);
+		if (n == -EINTR)
+			continue;
+		if (n == -EAGAIN && sys_call(SYS_poll, (long)&poll, 1, STREAM_PATIENCE_MS, 0, 0, 0) > 0)
+			continue;
+		sink.why = errname(n ? (int)-n : ENOSPC);
+		/* A stream cut inside a record can't be mended; on a full disk it may go on. */
+		sink.broken = done || n == -EPIPE || n == -EBADF;
+		return false;
+	}
+	sink.length += done;
+	return done == len;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where records go: a file of our own, mapped shared, or a stream somebody gave us.
+ *
+ *     file:  [chunk: main][chunk: thread 7][chunk: main][chunk: thread 9]…
+ *            each chunk begins as newlines, written with pwrite(): the blocks exist before the
+ *            mapping is touched, so that a full disk is an error code here and never a SIGBUS
+ *
+ * The window over the file is one vma from start to end of the process; using more of the file
+ * never changes the map. What was stored in it is in the page cache and survives SIGKILL.
+ */
+#ifndef VMTRACE_SINK_H
+#define VMTRACE_SINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SINK_CHUNK 65536u
+
+/**
+ * sink_open() - Create the output as the configuration says.
+ * @child: in the child of a fork; never reuses the parent's file.
+ *
+ * Context: startup, fork child. Says what went wrong on stderr.
+ * Return: 0, -errno.
+ */
+int sink_open(bool child);
+bool sink_is_file(void);
+const char *sink_path(void);		/* "" for a stream */
+uint64_t sink_start(void);		/* window, [start, end); 0, 0 for a stream */
+uint64_t sink_end(void);
+uint64_t sink_bytes(void);		/* written so far */
+
+/* File: room of at least @want bytes, all newlines. NULL: full, sink_why() tells. */
+char *sink_chunk(size_t want, size_t *ret_size);
+/* File: this chunk is complete; its pages need not stay resident. */
+void sink_retire(char *chunk, size_t size);
+/* File: cut what lies behind @end off, if that is the last chunk. */
+void sink_trim(const char *chunk, size_t size, size_t used);
+/* Stream: whole records. Return: false if they are lost. */
+bool sink_stream(const char *buf, size_t len);
+
+const char *sink_why(void);		/* "ENOSPC", "EPIPE", …: why the last one was lost */
+
+#endif

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/* An array of nodes and an open-addressed hash from (parent, ip) to node. */
+#include "stacks.h"
+
+#include <string.h>
+
+#include "arena.h"
+#include "recorder.h"
+
+#include "no_heap.h"
+
+struct node {
+	uint64_t ip;
+	uint32_t parent;
+};
+
+static struct node *nodes;	/* by id; 0 is no node */
+static uint32_t *table;		/* ids, 0: free */
+static uint32_t nr_nodes, max_nodes, table_mask;
+
+bool stacks_init(void)
+{
+	/* A sixteenth of the region for nodes: 4 million in the usual one. Untouched pages cost nothing. */
+	uint64_t bytes = (arena_end() - arena_start()) / 64;
+
+	for (max_nodes = 1024; max_nodes * 2 * sizeof(*nodes) <= bytes; max_nodes *= 2)
+		;
+	table_mask = max_nodes * 2 - 1;
+	nodes = arena_alloc((size_t)max_nodes * sizeof(*nodes));
+	table = arena_alloc(((size_t)table_mask + 1) * sizeof(*table));
+	nr_nodes = 0;
+	return nodes && table;
+}
+
+static uint32_t hash(uint32_t parent, uint64_t ip)
+{
+	uint64_t h = (ip ^ (uint64_t)parent << 40 ^ parent) * 0x9e3779b97f4a7c15ull;
+
+	return (uint32_t)(h >> 32) ^ (uint32_t)(h >> 52);
+}
+
+/* The slot of (parent, ip), or the free one where it belongs. */
+static uint32_t *find(uint32_t parent, uint64_t ip)
+{
+	uint32_t i = hash(parent, ip) & table_mask;
+
+	while (table[i] && (nodes[table[i]].ip != ip || nodes[table[i]].parent != parent))
+		i = (i + 1) & table_mask;
+	return &table[i];
+}
+
+void stacks_reset(void)
+{
+	uint32_t i;
+
+	for (i = nr_nodes; i; i--)
+		*find(nodes[i].parent, nodes[i].ip) = 0;
+	nr_nodes = 0;
+}
+
+/* Make nodes for @ips, outermost (last) first, under @parent, and tell the trace. */
+static uint32_t add_chain(uint32_t parent, void *const *ips, int nr, bool cut)
+{
+	struct jsonw *w;
+
+	if (nr_nodes + (uint32_t)nr + 2 > max_nodes) {
+		recorder_lost("event", "stacks", 1);
+		return 0;
+	}
+	w = recorder_writer();
+	jsonw_event(w, "stack");
+	jsonw_num(w, "id", nr_nodes + 1);
+	jsonw_num(w, "parent", parent);
+	jsonw_array(w, "ips");
+	for (nr += cut; nr; nr--) {
+		uint64_t ip = cut ? 0 : (uint64_t)(uintptr_t)ips[nr - 1];
+
+		cut = false;
+		nodes[++nr_nodes] = (struct node){ .ip = ip, .parent = parent };
+		*find(parent, ip) = nr_nodes;
+		jsonw_hex(w, NULL, ip);
+		parent = nr_nodes;
+	}
+	jsonw_array_end(w);
+	recorder_commit(w);
+	return parent;
+}
+
+uint32_t stacks_intern(void *const *ips, int nr, bool cut)
+{
+	uint32_t parent = 0, id;
+
+	if (nr <= 0)
+		return 0;
+	if (cut) {
+		id = *find(0, 0);
+		if (!id)
+			return add_chain(0, ips, nr, true);
+		parent = id;
+	}
+	for (; nr; nr--) {
+		id = *find(parent, (uint64_t)(uintptr_t)ips[nr - 1]);
+		if (!id)
+			return add_chain(parent, ips, nr, false);
+		parent = id;
+	}
+	return parent;
+}
+
+bool stacks_equal(uint32_t id, void *const *ips, int nr, bool cut)
+{
+	int i;
+
+	for (i = 0; i < nr; i++) {
+		if (!id || nodes[id].ip != (uint64_t)(uintptr_t)ips[i])
+			return false;
+		id = nodes[id].parent;
+	}
+	return cut ? id && !nodes[id].ip : !id;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Call stacks, interned as a tree: equal stacks are one id, shared outer frames are shared nodes.
+ *
+ * Nodes never change once they have an id, so that a thread may compare a stack with an interned
+ * one without a lock.
+ */
+#ifndef VMTRACE_STACKS_H
+#define VMTRACE_STACKS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Room for nodes in the arena. Return: false without memory. Context: startup. */
+bool stacks_init(void);
+/* Forget everything: a fork child's trace begins with no nodes. */
+void stacks_reset(void);
+
+/**
+ * stacks_intern() - The id of a stack, writing `stack` events for nodes that are new.
+ * @ips: innermost first. @cut: the outermost frame is not the stack's end.
+ *
+ * Context: under the capture lock.
+ * Return: the id, 0 for an empty stack or a full table (which is counted).
+ */
+uint32_t stacks_intern(void *const *ips, int nr, bool cut);
+
+/* Is @id exactly this stack? Context: any. */
+bool stacks_equal(uint32_t id, void *const *ips, int nr, bool cut);
+
+#endif

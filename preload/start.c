@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The constructor (first of all, -z initfirst) and what a fork child repeats of it:
+ *
+ *     config ─▶ own memory ─▶ output ─▶ unwinder ─▶ the map as it is ─▶ header ─▶ recording is on
+ *
+ * Before the constructor hooks pass straight through; what happened then is in the first map.
+ */
+#include "start.h"
+
+#include <dlfcn.h>
+#include <elf.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "arena.h"
+#include "capture.h"
+#include "config.h"
+#include "errnames.h"
+#include "frames.h"
+#include "kmaps.h"
+#include "lock.h"
+#include "modules.h"
+#include "next.h"
+#include "process.h"
+#include "recorder.h"
+#include "sink.h"
+#include "snapshot.h"
+#include "stacks.h"
+#include "sys.h"
+#include "task.h"
+#include "thread.h"
+#include "unwind.h"
+#include "verify.h"
+
+#include "no_heap.h"
+
+static const struct mm_alloc mm_memory = { .alloc = arena_mm_alloc };
+static uint64_t start_ns, realtime_ns;
+static uint32_t self_test_seen;
+static bool speaks;		/* the start and the end line go to a terminal */
+static int exit_status;
+
+/* The trace this process' parent writes; pid 0: none. */
+static struct {
+	int pid;
+	char path[CONFIG_PATH_MAX];
+	uint64_t seq;
+} parent;
+
+static uint64_t read_clock(clockid_t clock)
+{
+	struct timespec now;
+
+	clock_gettime(clock, &now);
+	return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
+}
+
+/*
+ * Call each symbol as the program would and see whether it arrives here. What can't be tried
+ * without harm is tried in a form that fails.
+ */
+static void run_self_test(void)
+{
+	const size_t page = MM_PAGE_SIZE;
+	void *p, *brk_now;
+
+	tls.self_test = true;
+	p = mmap(NULL, 4 * page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p != MAP_FAILED) {
+		mprotect(p, page, PROT_NONE);
+		pkey_mprotect(p, page, PROT_NONE, 99);
+		madvise(p, page, MADV_NORMAL);
+		mlock(p + page, 0);
+		mlock2(p + page, 0, 1);
+		munlock(p + page, 0);
+		p = mremap(p, 4 * page, 4 * page, 0);
+		munmap(p, 4 * page);
+	}
+	brk_now = sbrk(0);
+	(void)brk(brk_now);
+	syscall(SYS_remap_file_pages, 0, 0, 0, 0, 0);
+	syscall(SYS_shmat, -1, 0, 0);
+	syscall(SYS_shmdt, 1);
+	syscall(SYS_mbind, 1, 0, 0, 0, 0, 0);
+	tls.self_test = false;
+	self_test_seen = tls.self_test_seen;
+}
+
+static void put_capture(struct jsonw *w)
+{
+	static const char *const names[MM_OP_COUNT] = {
+#define CALL(op, name, args) [op] = name,
+		TRACE_CALLS(CALL)
+#undef CALL
+	};
+	static const enum mm_op tried[] = { MM_MMAP, MM_MPROTECT, MM_PKEY_MPROTECT, MM_MADVISE,
+					    MM_MLOCK, MM_MLOCK2, MM_MUNLOCK, MM_MREMAP, MM_MUNMAP,
+					    MM_BRK, MM_REMAP_FILE_PAGES, MM_SHMAT, MM_SHMDT,
+					    MM_MBIND };
+	size_t i;
+
+	jsonw_object(w, "capture");
+	jsonw_str(w, "tier", "symbols");
+	jsonw_str(w, "asked", config.capture_asked);
+	jsonw_object(w, "self_test");
+	for (i = 0; i < sizeof(tried) / sizeof(tried[0]); i++)
+		jsonw_bool(w, names[tried[i]], self_test_seen & 1u << tried[i]);
+	jsonw_object_end(w);
+	jsonw_object_end(w);
+}
+
+static void put_config(struct jsonw *w)
+{
+	jsonw_object(w, "verify");
+	if (config.verify == VERIFY_EVERY && config.verify_every > 1)
+		jsonw_num(w, "mode", config.verify_every);
+	else
+		jsonw_str(w, "mode", config.verify == VERIFY_OFF ? "off" :
+			  config.verify == VERIFY_FINAL ? "final" :
+			  config.verify == VERIFY_CHECKPOINT ? "checkpoint" : "event");
+	jsonw_str(w, "source", kmaps_has_query() ? "query" : "text");
+	jsonw_object_end(w);
+	jsonw_str(w, "heap", config.heap ? "all" : "off");
+	jsonw_num(w, "stacks", config.stacks);
+	jsonw_str(w, "frames", config.frames == FRAMES_OFF ? "off" :
+		  config.frames == FRAMES_FINAL ? "final" : "checkpoint");
+	jsonw_object(w, "privileges");
+	jsonw_num(w, "uid", sys_call(SYS_getuid, 0, 0, 0, 0, 0, 0));
+	jsonw_num(w, "euid", sys_call(SYS_geteuid, 0, 0, 0, 0, 0, 0));
+	jsonw_str(w, "pfn", frames_pfn_visible() ? "visible" : "hidden");
+	jsonw_object_end(w);
+}
+
+static void put_parent(struct jsonw *w)
+{
+	jsonw_str(w, "reason", parent.pid ? "fork" : "start");
+	if (!parent.pid) {
+		jsonw_null(w, "parent");
+		return;
+	}
+	jsonw_object(w, "parent");
+	jsonw_num(w, "pid", parent.pid);
+	jsonw_str(w, "trace", parent.path);
+	jsonw_num(w, "event", (int64_t)parent.seq);
+	jsonw_object_end(w);
+}
+
+static void put_own(struct jsonw *w)
+{
+	jsonw_array(w, "own");
+	jsonw_array(w, NULL);
+	jsonw_hex(w, NULL, arena_start());
+	jsonw_hex(w, NULL, arena_end());
+	jsonw_str(w, NULL, "region");
+	jsonw_array_end(w);
+	if (sink_is_file()) {
+		jsonw_array(w, NULL);
+		jsonw_hex(w, NULL, sink_start());
+		jsonw_hex(w, NULL, sink_end());
+		jsonw_str(w, NULL, "output");
+		jsonw_array_end(w);
+	}
+	modules_put_own(w);
+	jsonw_array_end(w);
+}
+
+static void record_header(void)
+{
+	struct jsonw *w = recorder_writer();
+
+	jsonw_event(w, "header");
+	jsonw_num(w, "version", TRACE_VERSION);
+	jsonw_num(w, "pid", sys_getpid());
+	jsonw_num(w, "ppid", sys_getppid());
+	jsonw_num(w, "tid", sys_gettid());
+	process_put(w, &capture_mm);
+	jsonw_object(w, "clock");
+	jsonw_str(w, "source", "monotonic");
+	jsonw_num(w, "start_ns", (int64_t)start_ns);
+	jsonw_num(w, "realtime_ns", (int64_t)realtime_ns);
+	jsonw_object_end(w);
+	put_capture(w);
+	put_config(w);
+	put_parent(w);
+	put_own(w);
+	if (*snapshot_vsyscall())
+		jsonw_str(w, "vsyscall", snapshot_vsyscall());
+	else
+		jsonw_null(w, "vsyscall");
+	recorder_commit(w);
+}
+
+static void record_threads(void)
+{
+	static char entries[8192];
+	int fd = sys_open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+	long n, at;
+
+	while (fd >= 0 && (n = sys_call(SYS_getdents64, fd, (long)entries, sizeof(entries), 0, 0, 0)) > 0) {
+		for (at = 0; at < n;) {
+			/* struct linux_dirent64: ino 8, off 8, reclen 2, type 1, name */
+			const char *name = entries + at + 19;
+			unsigned short length;
+			int64_t tid = 0;
+			struct jsonw *w;
+
+			memcpy(&length, entries + at + 16, sizeof(length));
+			at += length;
+			for (; *name >= '0' && *name <= '9'; name++)
+				tid = tid * 10 + (*name - '0');
+			if (!tid)
+				continue;
+			w = recorder_writer();
+			jsonw_event(w, "thread");
+			jsonw_num(w, "t", 0);
+			jsonw_num(w, "tid", tid);
+			jsonw_str(w, "op", "present");
+			recorder_commit(w);
+		}
+	}
+	if (fd >= 0)
+		sys_close(fd);
+}
+
+/* A new trace of the process as it is now. Under the lock. Return: 0, -errno. */
+static int begin_trace(struct mm *old)
+{
+	int err;
+
+	start_ns = read_clock(CLOCK_MONOTONIC);
+	realtime_ns = read_clock(CLOCK_REALTIME);
+	recorder_set_start(start_ns);
+	err = kmaps_init(config.maps_text);
+	if (err)
+		return err;
+	frames_init();
+	if (config.verify_default)
+		config.verify = kmaps_has_query() ? VERIFY_EVERY : VERIFY_CHECKPOINT;
+	mm_init(&capture_mm, &mm_memory);
+	process_fill_mm(&capture_mm);
+	err = snapshot_take(&capture_mm, old);
+	if (err)
+		return err;
+	record_header();
+	snapshot_record(&capture_mm);
+	if (old)
+		modules_tell_again();
+	record_threads();
+	capture_checkpoint("start", config.frames == FRAMES_CHECKPOINT);
+	return 0;
+}
+
+static void shake_hands(void)
+{
+	char line[CONFIG_PATH_MAX + 64] = "vmtrace ";
+	size_t n = strlen(line), len = strlen(sink_path());
+
+	if (config.handshake_fd < 0)
+		return;
+	n += jsonw_put_num(line + n, sys_getpid());
+	line[n++] = ' ';
+	memcpy(line + n, sink_path(), len);
+	n += len;
+	line[n++] = '\n';
+	(void)sys_write(config.handshake_fd, line, n);
+	sys_close(config.handshake_fd);
+}
+
+static void on_checkpoint_signal(int sig)
+{
+	(void)sig;
+	capture_request_checkpoint();
+}
+
+static void on_exit_status(int status, void *arg)
+{
+	(void)arg;
+	exit_status = status;
+}
+
+/* VMTRACE_FOLLOW=none: programs started from here don't load us. */
+static void drop_preload(char **envp)
+{
+	char **to = envp;
+
+	for (; *envp; envp++) {
+		if (strncmp(*envp, "LD_PRELOAD=", 11))
+			*to++ = *envp;
+	}
+	*to = NULL;
+}
+
+static void start_line(void)
+{
+	struct termios tio;
+
+	speaks = !config.quiet && !sys_ioctl(2, TCGETS, &tio);
+	if (!config.quiet && strcmp(config.capture_asked, "symbols"))
+		config_warn("VMTRACE_CAPTURE=", config.capture_asked,
+			    ": not in this version; symbols is used", NULL);
+	if (speaks)
+		config_warn("recording to ", sink_is_file() ? sink_path() : config.out, NULL);
+}
+
+__attribute__((constructor)) static void start(int argc, char **argv, char **envp)
+{
+	struct lock_state state;
+	bool on = false;
+
+	next_resolve();
+	/* A set-user-ID program is none of our business (ld.so(8), secure-execution mode). */
+	if (getauxval(AT_SECURE))
+		return;
+	config_read(&config, envp);
+	process_init(argc, argv, envp);
+	tls.depth++;
+	thread_init();
+	modules_init();
+	if (!arena_init() && recorder_init() && stacks_init() && !sink_open(false)) {
+		if (config.stacks) {
+			tls.unwinding = true;
+			unwind_init();
+			tls.unwinding = false;
+		}
+		run_self_test();
+		lock_take(&state);
+		on = !begin_trace(NULL);
+		capture_set_on(on);
+		lock_drop(&state);
+	}
+	if (on) {
+		modules_refresh();
+		task_init();
+		on_exit(on_exit_status, NULL);
+		if (config.checkpoint_signal)
+			signal(config.checkpoint_signal, on_checkpoint_signal);
+		if (!config.follow)
+			drop_preload(envp);
+		start_line();
+		shake_hands();
+	}
+	tls.depth--;
+}
+
+/* Other destructors may follow: recording goes on, and a later `end` would count. */
+__attribute__((destructor)) static void finish(void)
+{
+	if (!capture_is_on() || tls.vfork_child)
+		return;
+	capture_finish("exit", exit_status);
+	if (speaks)
+		config_warn("trace in ", sink_is_file() ? sink_path() : config.out, NULL);
+}
+
+void start_fork_child(void)
+{
+	static struct mm old;
+	int pid = sys_getppid();
+
+	if (!capture_is_on())
+		return;
+	memcpy(parent.path, sink_path(), sizeof(parent.path));
+	parent.pid = pid;
+	parent.seq = capture_seq();
+	speaks = false;
+	capture_set_on(false);
+	old = capture_mm;
+	thread_fork_child();
+	capture_heap_fork_child();
+	capture_reset();
+	verify_reset();
+	stacks_reset();
+	if (!config.follow || !recorder_init() || sink_open(true))
+		return;
+	capture_set_on(!begin_trace(&old));
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a thread keeps: its guard, its heap stream and its last stacks.
+ *
+ * The TLS block is initial-exec and holds only words and a pointer; the rest is arena memory that
+ * ended threads leave to new ones.
+ */
+#ifndef VMTRACE_THREAD_H
+#define VMTRACE_THREAD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "recorder.h"
+
+#define THREAD_STACKS 1024	/* entries of the stack cache, a power of two */
+
+struct thread {
+	int tid;
+	struct heap_stream heap;
+	struct thread *next;	/* of all, or of the free ones */
+	struct {
+		uint64_t hash;
+		uint32_t id;
+	} stacks[THREAD_STACKS];
+};
+
+struct thread_local_state {
+	volatile int depth;		/* > 0: vmtrace's own code is running */
+	volatile bool unwinding;
+	volatile bool self_test;	/* calls are counted, not recorded */
+	volatile bool locked;		/* the capture lock is held over a fork */
+	volatile bool vfork_child;	/* another process runs on this thread's memory */
+	volatile bool ended;		/* the heap stream was closed: use the slow path */
+	uint32_t self_test_seen;	/* bits by enum mm_op */
+	uint32_t vfork_stack;		/* of the vfork under way */
+	int tid;
+	struct thread *thread;
+};
+
+extern __thread struct thread_local_state tls __attribute__((tls_model("initial-exec")));
+
+/* Context: startup. */
+void thread_init(void);
+/* Tid of the caller, cached. */
+int thread_tid(void);
+/* The caller's record, made at first use; NULL when it has ended or there is no memory. */
+struct thread *thread_self(void);
+/* fork child: all other threads are gone, the caller's streams start afresh. */
+void thread_fork_child(void);
+/* Streams of all threads to the sink, at the end. Under the capture lock. */
+void thread_flush_all(void);
+
+#endif

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Proves the shadow against the kernel: same vmas, or a `diff` event that says where and why, and
+ * takes the kernel's truth over.
+ * Context of all: under the capture lock.
+ */
+#ifndef VMTRACE_VERIFY_H
+#define VMTRACE_VERIFY_H
+
+#include <stdint.h>
+#include <vmtrace/mm.h>
+
+struct verify_range {
+	uint64_t start, end;	/* what the event just recorded may have changed */
+};
+
+/* The neighbourhood of one event; @touched as its arguments and effect say. */
+void verify_event(struct mm *mm, const struct verify_range *touched, uint64_t seq);
+
+/* Everything, names included, and a `verify` event. Return: differences found. */
+unsigned int verify_all(struct mm *mm, const char *why, uint64_t seq);
+
+uint64_t verify_nr_checks(void);
+unsigned int verify_nr_vmas(void);	/* the kernel's, in the last verify_all() */
+void verify_reset(void);
+
+/* Was the part of the map that @desc describes made by vmtrace? */
+bool verify_is_own(uint64_t start, uint64_t end);
+
+/* [start,end,perms,offset,dev,inode,name] */
+struct jsonw;
+void verify_put_vma(struct jsonw *w, const struct vma_desc *desc);
+void verify_put_perms(struct jsonw *w, const char *key, uint64_t vm_flags);
+void verify_put_dev(struct jsonw *w, const char *key, uint32_t major, uint32_t minor);
+
+#endif

@@ -1,0 +1,465 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The shadow mm: merging and splitting, lookup, address choice, fork, counters, knowledge.
+ *
+ * Drawings: one character a page, one letter a vma (see mm_fixture.h).
+ */
+#include <errno.h>
+#include <linux/mman.h>
+
+#include "mm_fixture.h"
+
+#define RW (PROT_READ | PROT_WRITE)
+#define SEALED_ERR (-EPERM)
+
+static struct mm mm;
+
+static void test_mmap_joins_both_sides(void)
+{
+	fixture_init(&mm);
+	map_pages(&mm, 0, 2, PROT_READ);
+	CHECK_MAP(&mm, "AA");
+	map_pages(&mm, 3, 2, PROT_READ);
+	CHECK_MAP(&mm, "AA BB");
+	map_pages(&mm, 2, 1, PROT_READ);
+	CHECK_MAP(&mm, "AAAAA");
+	CHECK_EQ(effect.uncertain, false);
+	CHECK_EQ(effect.nr_removed, 1);
+	CHECK_EQ(effect.start, AT(0));
+	CHECK_EQ(effect.end, AT(5));
+}
+
+static void test_mmap_fixed_heals_what_it_punched(void)
+{
+	fixture_init(&mm);
+	map_pages(&mm, 0, 6, PROT_READ);
+	map_pages(&mm, 2, 2, PROT_NONE);
+	CHECK_MAP(&mm, "AABBCC");
+	map_pages(&mm, 2, 2, PROT_READ);
+	CHECK_MAP(&mm, "AAAAAA");
+}
+
+static void test_munmap_splits(void)
+{
+	fixture_init(&mm);
+	map_pages(&mm, 0, 6, RW);
+	unmap_pages(&mm, 2, 1);
+	CHECK_MAP(&mm, "AA BBB");
+	unmap_pages(&mm, 1, 3);
+	CHECK_MAP(&mm, "A   BB");
+	unmap_pages(&mm, 0, 9);
+	CHECK_MAP(&mm, "");
+	CHECK_EQ(mm.total_vm, 0);
+	CHECK_EQ(mm.map_count_peak, 2);
+	CHECK_EQ(mm.hiwater_vm, 6);
+}
+
+static void test_mprotect_moves_a_boundary(void)
+{
+	fixture_init(&mm);
+	map_pages(&mm, 0, 3, PROT_READ);
+	map_pages(&mm, 3, 3, PROT_NONE);
+	CHECK_MAP(&mm, "AAABBB");
+	protect_pages(&mm, 3, 1, PROT_READ);
+	CHECK_MAP(&mm, "AAAABB");
+	CHECK_EQ(effect.nr_inserted, 0);
+	CHECK_EQ(effect.nr_removed, 0);
+	protect_pages(&mm, 2, 2, PROT_NONE);
+	CHECK_MAP(&mm, "AABBBB");
+	protect_pages(&mm, 0, 6, PROT_READ);
+	CHECK_MAP(&mm, "AAAAAA");
+}
+
+static void test_mprotect_stops_at_a_hole(void)
+{
+	fixture_init(&mm);
+	map_pages(&mm, 0, 2, PROT_READ);
+	map_pages(&mm, 3, 2, PROT_READ);
+	/* AA BB: the first part is changed although the call fails. */
+	apply(&mm, MM_MPROTECT, -ENOMEM, AT(1), 4 * PAGE, PROT_NONE, 0, 0, 0);
+	CHECK_MAP(&mm, "AB CC");
+	CHECK_EQ(find_vma(&mm, AT(1))->vm_flags & VM_READ, 0);
+}
+
+static void test_madvise_goes_on_over_holes(void)
+{
+	fixture_init(&mm);
+	map_pages(&mm, 0, 2, PROT_READ);
+	map_pages(&mm, 3, 2, PROT_READ);
+	apply(&mm, MM_MADVISE, -ENOMEM, AT(1), 3 * PAGE, MADV_DONTDUMP, 0, 0, 0);
+	CHECK_MAP(&mm, "AB CD");
+	apply(&mm, MM_MADVISE, 0, AT(1), PAGE, MADV_DODUMP, 0, 0, 0);
+	CHECK_MAP(&mm, "AA BC");
+}
+
+static void test_sealed_memory_stays(void)
+{
+	fixture_init(&mm);
+	map_pages(&mm, 0, 6, PROT_READ);
+	apply(&mm, MM_MSEAL, 0, AT(2), 2 * PAGE, 0, 0, 0, 0);
+	CHECK_MAP(&mm, "AABBCC");
+	apply(&mm, MM_MUNMAP, SEALED_ERR, AT(1), 3 * PAGE, 0, 0, 0, 0);
+	CHECK_MAP(&mm, "ABCCDD");
+	apply(&mm, MM_MPROTECT, SEALED_ERR, AT(0), 6 * PAGE, PROT_NONE, 0, 0, 0);
+	CHECK_MAP(&mm, "AABBCC");
+	CHECK_EQ(find_vma(&mm, AT(0))->vm_flags & VM_READ, 0);
+}
+
+static void test_mremap_in_place_and_moved(void)
+{
+	fixture_init(&mm);
+	map_pages(&mm, 0, 2, PROT_READ);
+	apply(&mm, MM_MREMAP, AT(0), AT(0), 2 * PAGE, 4 * PAGE, MREMAP_MAYMOVE, 0, 0);
+	CHECK_MAP(&mm, "AAAA");
+	apply(&mm, MM_MREMAP, AT(0), AT(0), 4 * PAGE, 3 * PAGE, 0, 0, 0);
+	CHECK_MAP(&mm, "AAA");
+	apply(&mm, MM_MREMAP, AT(6), AT(1), PAGE, 2 * PAGE, MREMAP_MAYMOVE, 0, 0);
+	CHECK_MAP(&mm, "A B   CC");
+	/* Several at once, the hole between them kept. */
+	apply(&mm, MM_MREMAP, AT(10), AT(0), 3 * PAGE, 3 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
+	      AT(10), 0);
+	CHECK_MAP(&mm, "      AA  B C");
+}
+
+static void test_mremap_dontunmap_keeps_the_source(void)
+{
+	fixture_init(&mm);
+	map_pages(&mm, 0, 2, PROT_NONE);
+	apply(&mm, MM_MREMAP, AT(5), AT(0), 2 * PAGE, 2 * PAGE, MREMAP_MAYMOVE | 4, 0, 0);
+	CHECK_MAP(&mm, "AA   BB");
+	CHECK_EQ(mm.total_vm, 4);
+}
+
+static void test_brk_joins_below_only(void)
+{
+	fixture_init(&mm);
+	mm.start_brk = mm.brk = AT(0);
+	map_pages(&mm, 3, 1, RW);
+	apply(&mm, MM_BRK, AT(1), AT(1), 0, 0, 0, 0, 0);
+	CHECK_MAP(&mm, "A  B");
+	apply(&mm, MM_BRK, AT(2) + 5, AT(2) + 5, 0, 0, 0, 0, 0);
+	CHECK_MAP(&mm, "AAAB");
+	CHECK_STR(vma_name(&mm, mm.first), "[heap]");
+	CHECK_STR(vma_name(&mm, mm.last), "");
+	apply(&mm, MM_BRK, AT(0), AT(0), 0, 0, 0, 0, 0);
+	CHECK_MAP(&mm, "   A");
+}
+
+static void test_mlock_counts_and_splits(void)
+{
+	fixture_init(&mm);
+	map_pages(&mm, 0, 4, RW);
+	apply(&mm, MM_MLOCK, 0, AT(1) + 7, 1, 0, 0, 0, 0);
+	CHECK_MAP(&mm, "ABCC");
+	CHECK_EQ(mm.locked_vm, 1);
+	apply(&mm, MM_MLOCKALL, 0, MCL_CURRENT, 0, 0, 0, 0, 0);
+	CHECK_EQ(mm.locked_vm, 4);
+	apply(&mm, MM_MUNLOCKALL, 0, 0, 0, 0, 0, 0, 0);
+	CHECK_EQ(mm.locked_vm, 0);
+}
+
+static void test_policy_keeps_apart_and_heals(void)
+{
+	fixture_init(&mm);
+	map_pages(&mm, 0, 4, PROT_READ);
+	apply(&mm, MM_MBIND, 0, AT(1), PAGE, 2, 0x1234, 2, 0);
+	CHECK_MAP(&mm, "ABCC");
+	CHECK_EQ(vma_boundary(&mm, find_vma(&mm, AT(1))), VMA_BOUNDARY_POLICY);
+	apply(&mm, MM_MBIND, 0, AT(0), 4 * PAGE, 0, 0, 0, 0);
+	CHECK_MAP(&mm, "AAAA");
+}
+
+static void test_two_written_neighbours_are_in_doubt(void)
+{
+	fixture_init(&mm);
+	map_pages(&mm, 0, 2, RW);
+	map_pages(&mm, 3, 2, RW);
+	/* AA BB: both may have been written, so their anon_vmas may differ. */
+	map_pages(&mm, 2, 1, RW);
+	CHECK_EQ(effect.uncertain, true);
+	CHECK_EQ(mm.nr_uncertain, 1);
+	CHECK_MAP(&mm, "AAABB");
+	CHECK_EQ(mm_resolve(&mm, AT(0), AT(5)), 0);
+	CHECK_MAP(&mm, "AAAAA");
+	CHECK_STR(mm_check(&mm) ? mm_check(&mm) : "", "");
+	/* The other answer to the same question. */
+	CHECK_EQ(mm_resolve(&mm, AT(0), AT(3)), 0);
+	CHECK_MAP(&mm, "AAABB");
+	CHECK_EQ(mm_resolve(&mm, AT(0), AT(9)), 1);
+}
+
+static void test_a_fresh_neighbour_is_certain(void)
+{
+	fixture_init(&mm);
+	map_pages(&mm, 0, 2, RW);
+	map_pages(&mm, 2, 2, RW);
+	CHECK_MAP(&mm, "AAAA");
+	CHECK_EQ(effect.uncertain, false);
+	map_pages(&mm, 4, 2, PROT_READ);
+	protect_pages(&mm, 4, 1, RW);
+	CHECK_MAP(&mm, "AAAAAB");
+	CHECK_EQ(effect.uncertain, false);
+}
+
+static void test_forked_memory_joins_nothing_new(void)
+{
+	fixture_init(&mm);
+	apply(&mm, MM_MMAP, AT(0), AT(0), 2 * PAGE, RW,
+	      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_POPULATE, -1, 0);
+	mm_fork_child(&mm);
+	map_pages(&mm, 2, 2, RW);
+	CHECK_MAP(&mm, "AABB");
+	CHECK_EQ(effect.uncertain, false);
+	CHECK_EQ(vma_boundary(&mm, mm.last), VMA_BOUNDARY_ANON_VMA);
+}
+
+static void test_fork_copies_what_it_should(void)
+{
+	struct mm child;
+
+	fixture_init(&mm);
+	map_pages(&mm, 0, 6, RW);
+	apply(&mm, MM_MADVISE, 0, AT(2), PAGE, MADV_DONTFORK, 0, 0, 0);
+	apply(&mm, MM_MLOCK, 0, AT(4), PAGE, 0, 0, 0, 0);
+	CHECK_MAP(&mm, "AABCDE");
+	CHECK_EQ(mm_dup(&child, &mm, &fixture_mem), 0);
+	CHECK_MAP(&child, "AA BCD");
+	CHECK_STR(mm_check(&child) ? mm_check(&child) : "", "");
+	CHECK_EQ(child.locked_vm, 0);
+	CHECK_EQ(mm.locked_vm, 1);
+	CHECK(mm_hash(&mm) != mm_hash(&child));
+	mmget(&child);
+	CHECK_EQ(mmput(&child), false);
+	CHECK_EQ(mmput(&child), true);
+}
+
+static void test_two_files_of_one_inode_are_in_doubt(void)
+{
+	struct vma_file file = { .dev_major = 8, .inode = 5, .name = "/f" };
+	struct mm_call call = {
+		.op = MM_MMAP, .file = &file, .ret = AT(0),
+		.arg = { AT(0), PAGE, PROT_READ, MAP_PRIVATE | MAP_FIXED, 3, 0 },
+	};
+
+	fixture_init(&mm);
+	mm_apply(&mm, &call, &effect);
+	call.arg[0] = call.ret = AT(1);
+	call.arg[5] = PAGE;
+	mm_apply(&mm, &call, &effect);
+	CHECK_EQ(effect.uncertain, true);
+	/* Not where the file doesn't go on: nothing hinges on it. */
+	call.arg[0] = call.ret = AT(2);
+	call.arg[5] = 7 * PAGE;
+	mm_apply(&mm, &call, &effect);
+	CHECK_EQ(effect.uncertain, false);
+	CHECK_EQ(vma_boundary(&mm, mm.last), VMA_BOUNDARY_PGOFF);
+	/* Another file. */
+	file.inode = 6;
+	call.arg[0] = call.ret = AT(3);
+	call.arg[5] = 8 * PAGE;
+	mm_apply(&mm, &call, &effect);
+	CHECK_EQ(effect.uncertain, false);
+	CHECK_EQ(vma_boundary(&mm, mm.last), VMA_BOUNDARY_FILE);
+}
+
+static void test_shmdt_takes_all_pieces(void)
+{
+	struct vma_file file = { .inode = 7, .name = "/SYSV00000000 (deleted)" };
+	struct mm_call call = { .op = MM_SHMAT, .file = &file, .ret = AT(1), .len = 4 * PAGE };
+
+	fixture_init(&mm);
+	mm_apply(&mm, &call, &effect);
+	CHECK_MAP(&mm, " AAAA");
+	protect_pages(&mm, 2, 1, PROT_READ);
+	unmap_pages(&mm, 3, 1);
+	CHECK_MAP(&mm, " AB C");
+	apply(&mm, MM_SHMDT, 0, AT(1), 0, 0, 0, 0, 0);
+	CHECK_MAP(&mm, "");
+}
+
+static void test_area_is_the_highest_hole(void)
+{
+	fixture_init(&mm);
+	mm.mmap_base = AT(20);
+	/*            0         1         2
+	 *            01234567890123456789 */
+	map_pages(&mm, 2, 2, PROT_READ);
+	map_pages(&mm, 6, 10, PROT_READ);
+	map_pages(&mm, 18, 2, PROT_NONE);
+	CHECK_EQ(get_unmapped_area(&mm, 0, 2 * PAGE, 0, MAP_PRIVATE | MAP_ANONYMOUS, NULL), AT(16));
+	CHECK_EQ(get_unmapped_area(&mm, 0, PAGE, 0, MAP_PRIVATE | MAP_ANONYMOUS, NULL), AT(17));
+	CHECK_EQ(get_unmapped_area(&mm, 0, 3 * PAGE, 0, MAP_PRIVATE | MAP_ANONYMOUS, NULL),
+		 AT(2) - 3 * PAGE);
+	/* A hint is taken where it fits, and only there. */
+	CHECK_EQ(get_unmapped_area(&mm, AT(4) + 9, 2 * PAGE, 0, MAP_PRIVATE | MAP_ANONYMOUS, NULL),
+		 AT(4));
+	CHECK_EQ(get_unmapped_area(&mm, AT(5), 2 * PAGE, 0, MAP_PRIVATE | MAP_ANONYMOUS, NULL),
+		 AT(16));
+	CHECK_EQ(get_unmapped_area(&mm, 0, PAGE, 0, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, NULL),
+		 0);
+	CHECK_EQ(get_unmapped_area(&mm, 0, 0, 0, MAP_PRIVATE | MAP_ANONYMOUS, NULL), 0);
+	CHECK_EQ(get_unmapped_area(&mm, 0, ~0ull, 0, MAP_PRIVATE | MAP_ANONYMOUS, NULL), 0);
+}
+
+static void test_stack_guard_gap_is_kept(void)
+{
+	fixture_init(&mm);
+	mm.mmap_base = AT(1000);
+	apply(&mm, MM_MMAP, AT(998), AT(998), 2 * PAGE, RW,
+	      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0);
+	CHECK_EQ(get_unmapped_area(&mm, 0, PAGE, 0, MAP_PRIVATE | MAP_ANONYMOUS, NULL),
+		 AT(998 - 256 - 1));
+	CHECK_EQ(mm.stack_vm, 2);
+}
+
+static void test_find_vma_means_what_the_kernel_means(void)
+{
+	struct vma *prev;
+
+	fixture_init(&mm);
+	map_pages(&mm, 1, 2, PROT_READ);
+	map_pages(&mm, 5, 1, PROT_READ);
+	CHECK_EQ(find_vma(&mm, 0)->vm_start, AT(1));
+	CHECK_EQ(find_vma(&mm, AT(2))->vm_start, AT(1));
+	CHECK_EQ(find_vma(&mm, AT(3))->vm_start, AT(5));
+	CHECK(!find_vma(&mm, AT(6)));
+	CHECK(!vma_lookup(&mm, AT(3)));
+	CHECK(!find_vma_intersection(&mm, AT(3), AT(5)));
+	CHECK_EQ(find_vma_intersection(&mm, AT(3), AT(5) + 1)->vm_start, AT(5));
+	CHECK(!find_vma_prev(&mm, AT(6), &prev));
+	CHECK_EQ(prev->vm_start, AT(5));
+}
+
+static void test_replace_takes_the_kernels_word(void)
+{
+	struct vma_desc desc[2] = {
+		{ .vm_start = AT(1), .vm_end = AT(3), .vm_flags = VM_READ },
+		{ .vm_start = AT(5), .vm_end = AT(9), .vm_flags = VM_READ | VM_WRITE },
+	};
+
+	fixture_init(&mm);
+	map_pages(&mm, 0, 8, PROT_READ);
+	CHECK_EQ(mm_replace(&mm, AT(1), AT(6), desc, 2, 0), 0);
+	CHECK_MAP(&mm, "ABB  CCCC");
+	CHECK_STR(mm_check(&mm) ? mm_check(&mm) : "", "");
+	CHECK_EQ(mm_replace(&mm, AT(1), AT(6), (struct vma_desc[]) { desc[1], desc[0] }, 2, 0),
+		 -EINVAL);
+	CHECK_EQ(mm_replace(&mm, AT(0), AT(20), NULL, 0, 0), 0);
+	CHECK_MAP(&mm, "");
+}
+
+static void test_insert_refuses_nonsense(void)
+{
+	struct vma_desc desc = { .vm_start = AT(0), .vm_end = AT(2), .vm_flags = VM_READ };
+
+	fixture_init(&mm);
+	CHECK_EQ(mm_insert(&mm, &desc), 0);
+	CHECK_EQ(mm_insert(&mm, &desc), -EINVAL);
+	desc.vm_start = desc.vm_end = AT(5);
+	CHECK_EQ(mm_insert(&mm, &desc), -EINVAL);
+	desc.vm_end = AT(6) + 1;
+	CHECK_EQ(mm_insert(&mm, &desc), -EINVAL);
+	CHECK_MAP(&mm, "AA");
+}
+
+static void test_hostile_arguments_do_no_harm(void)
+{
+	static const uint64_t odd[] = {
+		0, 1, PAGE - 1, PAGE, AT(1), AT(1) + 1, 1ull << 47, 1ull << 63, ~0ull,
+		~0ull - PAGE + 1, 0x7ffffffff000ull, 4, 0x32,
+	};
+	uint64_t nr = sizeof(odd) / sizeof(odd[0]), seed = 1;
+
+	fixture_init(&mm);
+	map_pages(&mm, 0, 8, RW);
+	for (int i = 0; i < 200000; i++) {
+		uint64_t a[7];
+
+		for (int k = 0; k < 7; k++) {
+			seed = seed * 6364136223846793005ull + 1442695040888963407ull;
+			a[k] = odd[(seed >> 33) % nr];
+		}
+		seed = seed * 6364136223846793005ull + 1442695040888963407ull;
+		apply(&mm, (seed >> 40) % (MM_OP_COUNT + 2),
+		      (seed >> 35) % 3 ? (int64_t)a[6] : -(int64_t)((seed >> 50) % 40), a[0], a[1],
+		      a[2], a[3], a[4], a[5]);
+		mm_resolve(&mm, a[0], a[1]);
+		if (check_failures)
+			break;
+	}
+}
+
+/* The same steps with an allocator that gives out after the n-th piece, for every n. */
+static void test_allocator_failures_leave_a_sound_model(void)
+{
+	for (uint64_t n = 0; n < 40; n++) {
+		struct mm child;
+
+		fixture_alloc.left = n;
+		fixture_init(&mm);
+		for (uint64_t i = 0; i < 12; i++) {
+			map_pages(&mm, 2 * i, 2, i & 1 ? RW : PROT_READ);
+			protect_pages(&mm, 2 * i, 1, PROT_NONE);
+		}
+		unmap_pages(&mm, 3, 2);
+		if (!mm_dup(&child, &mm, &fixture_mem))
+			CHECK_STR(mm_check(&child) ? mm_check(&child) : "", "");
+	}
+	fixture_alloc.left = ~0ull;
+}
+
+static void test_a_million_vmas(void)
+{
+	uint64_t nr = 1000000;
+
+	fixture_init(&mm);
+	mm.max_map_count = 2 * nr;
+	mm.mmap_base = AT(3 * nr);
+	for (uint64_t i = 0; i < nr; i++) {
+		struct mm_call call = {
+			.op = MM_MMAP, .ret = AT(2 * i),
+			.arg = { AT(2 * i), PAGE, PROT_READ,
+				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0 },
+		};
+
+		mm_apply(&mm, &call, &effect);
+	}
+	CHECK_EQ(mm.map_count, nr);
+	CHECK_EQ(mm.root->node.height <= 28, true);
+	CHECK_STR(mm_check(&mm) ? mm_check(&mm) : "", "");
+	CHECK_EQ(get_unmapped_area(&mm, 0, PAGE, 0, MAP_PRIVATE | MAP_ANONYMOUS, NULL),
+		 AT(3 * nr - 1));
+	unmap_pages(&mm, 0, 2 * nr);
+	CHECK_EQ(mm.map_count, 0);
+}
+
+int main(void)
+{
+	test_mmap_joins_both_sides();
+	test_mmap_fixed_heals_what_it_punched();
+	test_munmap_splits();
+	test_mprotect_moves_a_boundary();
+	test_mprotect_stops_at_a_hole();
+	test_madvise_goes_on_over_holes();
+	test_sealed_memory_stays();
+	test_mremap_in_place_and_moved();
+	test_mremap_dontunmap_keeps_the_source();
+	test_brk_joins_below_only();
+	test_mlock_counts_and_splits();
+	test_policy_keeps_apart_and_heals();
+	test_two_written_neighbours_are_in_doubt();
+	test_a_fresh_neighbour_is_certain();
+	test_forked_memory_joins_nothing_new();
+	test_fork_copies_what_it_should();
+	test_two_files_of_one_inode_are_in_doubt();
+	test_shmdt_takes_all_pieces();
+	test_area_is_the_highest_hole();
+	test_stack_guard_gap_is_kept();
+	test_find_vma_means_what_the_kernel_means();
+	test_replace_takes_the_kernels_word();
+	test_insert_refuses_nonsense();
+	test_hostile_arguments_do_no_harm();
+	test_allocator_failures_leave_a_sound_model();
+	test_a_million_vmas();
+	return test_result();
+}
