@@ -112,7 +112,7 @@ static int decode_module(struct decode *d, struct record *rec)
 	if (TAKE(d, d->doc, "", module_fields, m) ||
 	    take_name(d, d->doc, "path", "path_hex", &m->path))
 		return -EINVAL;
-	if (!m->path)
+	if (m->is_load && !m->path)
 		return bad(d->err, "path is missing");
 	if (segments && !js_is_array(segments))
 		return bad(d->err, "segments is not an array");

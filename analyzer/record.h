@@ -134,7 +134,8 @@ struct rec_verify {
 };
 
 struct rec_diff {
-	uint64_t seq, start, end;
+	uint64_t seq, start, end, brk;
+	bool has_brk;
 	enum trace_cause cause;
 	struct json_t *fields;		/* array of strings */
 	struct vma_desc *shadow, *kernel;

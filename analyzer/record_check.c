@@ -90,6 +90,7 @@ static const struct field diff_fields[] = {
 	FIELD(struct rec_diff, seq, 0, F_U64),
 	FIELD(struct rec_diff, start, 0, F_HEX),
 	FIELD(struct rec_diff, end, 0, F_HEX),
+	FIELD(struct rec_diff, brk, OPTIONAL, F_HEX),
 	FIELD(struct rec_diff, fields, OPTIONAL, F_STRINGS),
 };
 
@@ -102,6 +103,7 @@ int decode_diff(struct decode *d, struct record *rec)
 	if (i < 0)
 		return bad(d->err, "cause is missing or unknown");
 	diff->cause = i;
+	diff->has_brk = js_get(d->doc, "brk");
 	if (TAKE(d, d->doc, "", diff_fields, diff))
 		return -EINVAL;
 	if (!is_page_range(diff->start, diff->end))

@@ -92,6 +92,9 @@ static int apply_diff(struct replay *r, const struct rec_diff *diff, const char 
 	int err = mm_replace(&r->mm, diff->start, diff->end, diff->kernel, diff->nr_kernel,
 			     diff->seq);
 
+	/* Decides which vma is called [heap]. */
+	if (diff->has_brk)
+		r->mm.brk = diff->brk;
 	*ret_why = err == -ENOMEM ? "out of memory" : "diff: the kernel's vmas are not in order";
 	note_peak(r);
 	return err;

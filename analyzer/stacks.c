@@ -74,9 +74,7 @@ static void unload(struct stacks *s, const struct rec_module *m)
 	size_t i, kept = 0;
 
 	for (i = 0; i < s->nr_loaded; i++) {
-		const struct module *mod = &s->modules[s->loaded[i].module];
-
-		if (mod->base != m->base || strcmp(mod->path, m->path))
+		if (s->modules[s->loaded[i].module].base != m->base)
 			s->loaded[kept++] = s->loaded[i];
 	}
 	s->nr_loaded = kept;

@@ -46,8 +46,6 @@ void capture_free(void *block);
 uint64_t capture_stamp(void);
 void capture_realloc(void *block, size_t size, void *old, uint64_t before_ns);
 
-void capture_heap_fork_child(void);
-
 /**
  * capture_stack() - The id of the stack above the hook, through the thread's cache.
  * Context: hook path, under the guard, without the capture lock. A new stack first tells the

@@ -8,45 +8,33 @@
 
 #include "capture.h"
 #include "config.h"
-#include "lock.h"
 #include "recorder.h"
 #include "thread.h"
 
 #include "no_heap.h"
 
-/* For threads whose own stream is closed already; under the capture lock. */
-static struct heap_stream late = { .locked = true };
-
-static bool enter(void)
+/*
+ * Into the hook, unless it is entered from within vmtrace.
+ * Return: the thread's record, NULL for an operation that is not recorded.
+ */
+static struct thread *enter(void)
 {
-	if (!capture_is_on() || !config.heap)
-		return false;
-	if (tls.depth) {
+	struct thread *t;
+
+	if (!capture_is_on() || !config.heap || tls.locked)
+		return NULL;
+	if (!thread_enter()) {
 		/* The unwinder's own blocks are nobody's business; a signal handler's are lost. */
 		if (!tls.unwinding)
 			recorder_lost("heap", "guard", 1);
-		return false;
+		return NULL;
 	}
-	tls.depth++;
-	return true;
-}
-
-/* The stream to write to; without a thread of its own the lock is taken until leave(). */
-static struct heap_stream *stream(struct thread *t, struct lock_state *state)
-{
-	if (t)
-		return &t->heap;
-	lock_take(state);
-	return &late;
-}
-
-static void leave(struct thread *t, const struct lock_state *state)
-{
+	t = thread_self();
 	if (!t) {
-		late.open = false;	/* the next line may be another thread's */
-		lock_drop(state);
+		recorder_lost("heap", "memory", 1);
+		thread_leave();
 	}
-	tls.depth--;
+	return t;
 }
 
 uint64_t capture_stamp(void)
@@ -57,55 +45,43 @@ uint64_t capture_stamp(void)
 void capture_alloc(void *block, size_t size, size_t align)
 {
 	int err = errno;
-	struct lock_state state;
-	struct thread *t;
+	struct thread *t = enter();
 	uint32_t stack;
 
-	if (!enter())
+	if (!t)
 		return;
-	t = thread_self();
 	stack = capture_stack();
-	recorder_heap_alloc(stream(t, &state), thread_tid(), recorder_now(),
-			    (uint64_t)(uintptr_t)block, size, align, stack);
-	leave(t, &state);
+	recorder_heap_alloc(&t->heap, t->tid, recorder_now(), (uint64_t)(uintptr_t)block, size,
+			    align, stack);
+	thread_leave();
 	errno = err;
 }
 
 void capture_free(void *block)
 {
 	int err = errno;
-	struct lock_state state;
-	struct thread *t;
+	struct thread *t = block ? enter() : NULL;
 
-	if (!block || !enter())
+	if (!t)
 		return;
-	t = thread_self();
-	recorder_heap_free(stream(t, &state), thread_tid(), recorder_now(),
-			   (uint64_t)(uintptr_t)block);
-	leave(t, &state);
+	recorder_heap_free(&t->heap, t->tid, recorder_now(), (uint64_t)(uintptr_t)block);
+	thread_leave();
 	errno = err;
 }
 
 void capture_realloc(void *block, size_t size, void *old, uint64_t before_ns)
 {
 	int err = errno;
-	struct lock_state state;
-	struct thread *t;
+	struct thread *t = enter();
 	uint64_t now;
 	uint32_t stack;
 
-	if (!enter())
+	if (!t)
 		return;
-	t = thread_self();
 	stack = capture_stack();
 	now = recorder_now();
-	recorder_heap_realloc(stream(t, &state), thread_tid(), now, (uint64_t)(uintptr_t)block,
-			      size, stack, (uint64_t)(uintptr_t)old, now - before_ns);
-	leave(t, &state);
+	recorder_heap_realloc(&t->heap, t->tid, now, (uint64_t)(uintptr_t)block, size, stack,
+			      (uint64_t)(uintptr_t)old, now - before_ns);
+	thread_leave();
 	errno = err;
-}
-
-void capture_heap_fork_child(void)
-{
-	late = (struct heap_stream){ .locked = true };
 }

@@ -167,17 +167,22 @@ static bool line_number(const char *line, const char *key, uint64_t *ret)
 	return true;
 }
 
-/* A zone is three lines among many: its name, the frames it spans, and, if any, the first. */
+/*
+ * A zone is three lines among many: "Node 0, zone   Normal", how many frames it spans, and, if it
+ * has any, which one is the first.
+ */
 static void parse_zone_line(const char *line)
 {
 	static struct zone zone;
 	static uint64_t spanned;
-	const char *name = strstr(line, ", zone ");
+	const char *name = line;
 	size_t len;
 
-	if (name && !strncmp(line, "Node ", 5)) {
-		name += sizeof(", zone ") - 1;
-		name += strspn(name, " ");
+	if (!strncmp(line, "Node ", 5)) {
+		for (; *line; line++) {
+			if (*line == ' ')
+				name = line + 1;
+		}
 		len = strlen(name);
 		len = len < ZONE_NAME ? len : ZONE_NAME - 1;
 		memcpy(zone.name, name, len);
@@ -215,18 +220,16 @@ static void read_zones(void)
 	sys_close(fd);
 }
 
-static int scan(uint64_t start, uint64_t end, struct page_region *vec, uint64_t nr,
-		uint64_t *ret_next)
+/* Regions with something in memory or in swap, in order. Return: how many, -errno. */
+static int scan(uint64_t start, uint64_t end, struct page_region *vec, uint64_t nr)
 {
 	struct pm_scan_arg arg = {
 		.size = sizeof(arg), .start = start, .end = end,
 		.vec = (uint64_t)(uintptr_t)vec, .vec_len = nr,
 		.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
 	};
-	int found = sys_ioctl(fds_now(pagemap.handle), PAGEMAP_SCAN_IOCTL, &arg);
 
-	*ret_next = arg.walk_end;
-	return found;
+	return sys_ioctl(fds_now(pagemap.handle), PAGEMAP_SCAN_IOCTL, &arg);
 }
 
 /* Ask about a page that is in memory: the one with this function's variables. */
@@ -234,9 +237,9 @@ static void probe(void)
 {
 	struct page_region region = { 0 };
 	uint64_t page = (uint64_t)(uintptr_t)&region & ~(MM_PAGE_SIZE - 1);
-	uint64_t entry = 0, flags, next;
+	uint64_t entry = 0, flags;
 
-	has_scan = scan(page, page + MM_PAGE_SIZE, &region, 1, &next) >= 0;
+	has_scan = scan(page, page + MM_PAGE_SIZE, &region, 1) >= 0;
 	if (sys_pread(fds_now(pagemap.handle), &entry, sizeof(entry),
 		      (off_t)(page >> MM_PAGE_SHIFT) * 8) != sizeof(entry) ||
 	    !(entry & PM_PRESENT) || !(entry & PM_PFN_MASK))
@@ -471,8 +474,7 @@ static void take_regions(int nr)
 	int i;
 
 	for (i = 1; i <= nr; i++) {
-		if (i < nr &&
-		    buf->regions[i].start - range.end <= JOIN_PAGES << MM_PAGE_SHIFT) {
+		if (i < nr && buf->regions[i].start - range.end <= JOIN_PAGES << MM_PAGE_SHIFT) {
 			range.end = buf->regions[i].end;
 			continue;
 		}
@@ -484,7 +486,7 @@ static void take_regions(int nr)
 
 static void take_vma(const struct vma *vma)
 {
-	uint64_t pos = vma->vm_start, next;
+	uint64_t pos = vma->vm_start;
 	int nr;
 
 	if (vma->vm_end - vma->vm_start < SCAN_PAGES_MIN << MM_PAGE_SHIFT) {
@@ -492,18 +494,22 @@ static void take_vma(const struct vma *vma)
 		return;
 	}
 	if (!has_scan) {
-		/* Ours are reserved in terabytes, and what is used of them is no secret. */
+		/* Our reservations are vast and nearly empty; others we can't know. */
 		if (!vma->own || vma->vm_end - vma->vm_start <= FALLBACK_OWN_MAX)
 			take_range(vma->vm_start, vma->vm_end);
 		return;
 	}
-	for (; pos < vma->vm_end; pos = next) {
-		nr = scan(pos, vma->vm_end, buf->regions, REGIONS_MAX, &next);
-		if (nr > 0)
+	/*
+	 * Not by walk_end: a scan that came to the end after the kernel's own buffer was full once
+	 * leaves it where that was (seen on 6.18), and what follows would be found twice.
+	 */
+	do {
+		nr = scan(pos, vma->vm_end, buf->regions, REGIONS_MAX);
+		if (nr > 0) {
 			take_regions(nr);
-		if (nr < 0 || next <= pos)
-			return;
-	}
+			pos = buf->regions[nr - 1].end;
+		}
+	} while (nr == (int)REGIONS_MAX && pos < vma->vm_end);
 }
 
 /* By name: the same zone of all nodes together. */
@@ -601,6 +607,7 @@ void frames_record(struct mm *mm, uint64_t *ret_resident_pages)
 		recorder_lost("event", "memory", 1);
 		return;
 	}
+	zero_flags = 0;
 	for (vma = mm->first; vma; vma = vma->vm_next) {
 		record_vma(vma);
 		resident += tally.resident;

@@ -10,6 +10,7 @@
 #include "capture.h"
 #include "fds.h"
 #include "hooks.h"
+#include "modules.h"
 #include "next.h"
 #include "thread.h"
 
@@ -23,7 +24,7 @@ EXPORT int close(int fd)
 {
 	next_resolve();
 	if (protects(fd)) {
-		if (tls.unwinding) {
+		if (modules_is_own((uintptr_t)CALLER)) {
 			fds_close(fd);
 			return 0;
 		}
@@ -73,7 +74,7 @@ EXPORT int pipe2(int fds[2], int flags)
 {
 	int ret = (int)hook_result(sys_call(SYS_pipe2, (long)fds, flags, 0, 0, 0, 0));
 
-	if (!ret && tls.unwinding) {
+	if (!ret && modules_is_own((uintptr_t)CALLER)) {
 		fds[0] = fds_adopt(fds[0]);
 		fds[1] = fds_adopt(fds[1]);
 	}

@@ -18,6 +18,7 @@
 #include "capture.h"
 #include "hooks.h"
 #include "lock.h"
+#include "modules.h"
 #include "next.h"
 #include "thread.h"
 
@@ -37,12 +38,13 @@ ssize_t process_madvise(int pidfd, const struct iovec *iov, size_t nr, int advic
  * The unwinder's own memory comes from our region, so that it neither shows up among the
  * program's mappings nor merges with them. Return: NULL if this call is not one of those.
  */
-static void *map_for_unwinder(void *addr, size_t len, int flags)
+static void *map_for_unwinder(void *addr, size_t len, int flags, void *caller)
 {
 	struct lock_state state;
 	void *p;
 
-	if (!tls.unwinding || addr || !(flags & MAP_ANONYMOUS) || tls.locked)
+	if (!tls.unwinding || addr || !(flags & MAP_ANONYMOUS) || tls.locked ||
+	    !modules_is_own((uintptr_t)caller))
 		return NULL;
 	lock_take(&state);
 	p = arena_map(len);
@@ -64,7 +66,7 @@ static bool unmap_for_unwinder(void *addr, size_t len)
 
 EXPORT void *mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
 {
-	void *own = map_for_unwinder(addr, len, flags);
+	void *own = map_for_unwinder(addr, len, flags, CALLER);
 
 	if (own)
 		return own;
@@ -73,7 +75,7 @@ EXPORT void *mmap(void *addr, size_t len, int prot, int flags, int fd, off_t off
 
 EXPORT void *mmap64(void *addr, size_t len, int prot, int flags, int fd, off64_t offset)
 {
-	void *own = map_for_unwinder(addr, len, flags);
+	void *own = map_for_unwinder(addr, len, flags, CALLER);
 
 	if (own)
 		return own;

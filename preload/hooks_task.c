@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* fork and its kin, exec and its spellings, the ways to end, and thread creation. */
 #include <dlfcn.h>
+#include <sched.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -67,6 +68,47 @@ EXPORT pid_t _Fork(void)
 	}
 	task_fork_parent();
 	capture_fork("_Fork", pid < 0 ? -errno : pid, stack);
+	return pid;
+}
+
+/* clone() of a whole process: the child's function runs behind what a fork child does. */
+struct clone_start {
+	int (*fn)(void *arg);
+	void *arg;
+};
+
+static int clone_run(void *arg)
+{
+	struct clone_start start = *(struct clone_start *)arg;
+
+	task_fork_child();
+	_exit(start.fn(start.arg));
+}
+
+/* With CLONE_VM the child shares our memory and our TLS: nothing of ours may run in it. */
+EXPORT int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
+{
+	struct clone_start start = { fn, arg };
+	pid_t *parent_tid, *child_tid;
+	uint32_t id = stack_here();
+	void *tls_area;
+	va_list ap;
+	int pid;
+
+	next_resolve();
+	va_start(ap, arg);
+	parent_tid = va_arg(ap, pid_t *);
+	tls_area = va_arg(ap, void *);
+	child_tid = va_arg(ap, pid_t *);
+	va_end(ap);
+	if (flags & CLONE_VM || !capture_is_on() || tls.vfork_child || !fn || !stack) {
+		pid = next.clone_(fn, stack, flags, arg, parent_tid, tls_area, child_tid);
+	} else {
+		task_fork_prepare();
+		pid = next.clone_(clone_run, stack, flags, &start, parent_tid, tls_area, child_tid);
+		task_fork_parent();
+	}
+	capture_fork("clone", pid < 0 ? -errno : pid, id);
 	return pid;
 }
 

@@ -182,21 +182,38 @@ static bool put_text(struct jsonw *w, const unsigned char *s, size_t len)
 	return clean;
 }
 
-void jsonw_strn(struct jsonw *w, const char *key, const char *value, size_t len)
+static void put_bytes(struct jsonw *w, const char *value, size_t len)
 {
 	size_t i;
 
-	put_key(w, key);
-	if (put_text(w, (const unsigned char *)value, len) || !key)
-		return;
-	put(w, ",\"", 2);
-	put(w, key, strlen(key));
-	put(w, "_hex\":\"", 7);
+	put_char(w, '"');
 	for (i = 0; i < len; i++) {
 		put_char(w, digits[(unsigned char)value[i] >> 4]);
 		put_char(w, digits[value[i] & 15]);
 	}
 	put_char(w, '"');
+}
+
+void jsonw_strn(struct jsonw *w, const char *key, const char *value, size_t len)
+{
+	put_key(w, key);
+	if (put_text(w, (const unsigned char *)value, len) || !key)
+		return;
+	put(w, ",\"", 2);
+	put(w, key, strlen(key));
+	put(w, "_hex\":", 6);
+	put_bytes(w, value, len);
+}
+
+void jsonw_element(struct jsonw *w, const char *value)
+{
+	size_t len = strlen(value);
+
+	put_key(w, NULL);
+	if (put_text(w, (const unsigned char *)value, len))
+		return;
+	put_key(w, NULL);
+	put_bytes(w, value, len);
 }
 
 void jsonw_str(struct jsonw *w, const char *key, const char *value)

@@ -36,6 +36,8 @@ void jsonw_null(struct jsonw *w, const char *key);
 /* Bytes that are not UTF-8 become U+FFFD, and a member key_hex holds the bytes. */
 void jsonw_str(struct jsonw *w, const char *key, const char *value);
 void jsonw_strn(struct jsonw *w, const char *key, const char *value, size_t len);
+/* An array's element, followed by one with the bytes in hex if they are not UTF-8. */
+void jsonw_element(struct jsonw *w, const char *value);
 
 /* Start of an event: {"ev":"NAME". End: }\n. Return of the end: bytes, 0 if it did not fit. */
 void jsonw_event(struct jsonw *w, const char *name);

@@ -4,6 +4,7 @@
 #define VMTRACE_NEXT_H
 
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stddef.h>
@@ -40,6 +41,11 @@
 	  (pthread_t *, const pthread_attr_t *, void *(*)(void *), void *)) \
 	X(dlclose_, "dlclose", int, (void *)) \
 	X(close_, "close", int, (int)) \
+	X(clone_, "clone", int, (int (*)(void *), void *, int, void *, ...)) \
+	X(longjmp_, "longjmp", void, (struct __jmp_buf_tag *, int)) \
+	X(bsd_longjmp_, "_longjmp", void, (struct __jmp_buf_tag *, int)) \
+	X(siglongjmp_, "siglongjmp", void, (struct __jmp_buf_tag *, int)) \
+	X(longjmp_chk_, "__longjmp_chk", void, (struct __jmp_buf_tag *, int)) \
 	X(quick_exit_, "quick_exit", void, (int)) \
 	X(exit_, "_exit", void, (int))
 

@@ -119,19 +119,20 @@ struct jsonw *recorder_writer(void)
 	return &writer;
 }
 
-void recorder_commit(struct jsonw *w)
+bool recorder_commit(struct jsonw *w)
 {
 	size_t len = jsonw_event_end(w);
 
 	if (!len) {
 		recorder_lost("event", "size", 1);
-		return;
+		return false;
 	}
 	if (append(w->buf, len)) {
 		nr_events++;
-		return;
+		return true;
 	}
 	recorder_lost("event", sink_why(), 1);
+	return false;
 }
 
 void recorder_flush_lost(void)
@@ -188,8 +189,7 @@ static bool next_chunk(struct heap_stream *s)
 	struct lock_state state;
 	size_t want = s->size && s->size < SINK_CHUNK ? s->size * 4 : HEAP_CHUNK_FIRST;
 
-	if (!s->locked)
-		lock_take(&state);
+	lock_take(&state);
 	if (s->size >= SINK_CHUNK)
 		want = SINK_CHUNK;
 	recorder_heap_flush(s);
@@ -201,8 +201,7 @@ static bool next_chunk(struct heap_stream *s)
 	}
 	if (!s->chunk)
 		recorder_lost("heap", sink_is_file() ? sink_why() : "memory", 1);
-	if (!s->locked)
-		lock_drop(&state);
+	lock_drop(&state);
 	return s->chunk;
 }
 

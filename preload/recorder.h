@@ -22,7 +22,6 @@ struct heap_stream {
 	size_t size, len;	/* len: up to and with the '\n' of the last line */
 	size_t line;		/* where the open line begins; 0 length: none is open */
 	bool open;
-	bool locked;		/* shared, used under the capture lock only */
 	uint64_t base, last_ns;
 	uint64_t nr_ops, nr_lost;
 };
@@ -39,8 +38,8 @@ void recorder_set_start(uint64_t monotonic_ns);
  * Context: under the capture lock; valid until the matching recorder_commit().
  */
 struct jsonw *recorder_writer(void);
-/* End the event and append it; a record that can't be kept is counted. */
-void recorder_commit(struct jsonw *w);
+/* End the event and append it; one that can't be kept is counted. Return: it was kept. */
+bool recorder_commit(struct jsonw *w);
 
 /* Count something that was not recorded at all. @what: "call", "heap", "event". */
 void recorder_lost(const char *what, const char *why, uint64_t count);

@@ -49,18 +49,22 @@ static uint32_t *find(uint32_t parent, uint64_t ip)
 	return &table[i];
 }
 
+/* Take the newest nodes back: in the opposite order, so that no hash chain is torn. */
+static void forget(uint32_t keep)
+{
+	for (; nr_nodes > keep; nr_nodes--)
+		*find(nodes[nr_nodes].parent, nodes[nr_nodes].ip) = 0;
+}
+
 void stacks_reset(void)
 {
-	uint32_t i;
-
-	for (i = nr_nodes; i; i--)
-		*find(nodes[i].parent, nodes[i].ip) = 0;
-	nr_nodes = 0;
+	forget(0);
 }
 
 /* Make nodes for @ips, outermost (last) first, under @parent, and tell the trace. */
 static uint32_t add_chain(uint32_t parent, void *const *ips, int nr, bool cut)
 {
+	uint32_t known = nr_nodes;
 	struct jsonw *w;
 
 	if (nr_nodes + (uint32_t)nr + 2 > max_nodes) {
@@ -82,8 +86,11 @@ static uint32_t add_chain(uint32_t parent, void *const *ips, int nr, bool cut)
 		parent = nr_nodes;
 	}
 	jsonw_array_end(w);
-	recorder_commit(w);
-	return parent;
+	if (recorder_commit(w))
+		return parent;
+	/* The trace doesn't know them: they have no ids. */
+	forget(known);
+	return 0;
 }
 
 uint32_t stacks_intern(void *const *ips, int nr, bool cut)

@@ -48,7 +48,6 @@ static const struct mm_alloc mm_memory = { .alloc = arena_mm_alloc };
 static uint64_t start_ns, realtime_ns;
 static uint32_t self_test_seen;
 static bool speaks;		/* the start and the end line go to a terminal */
-static int exit_status;
 
 /* The trace this process' parent writes; pid 0: none. */
 static struct {
@@ -282,10 +281,18 @@ static void on_checkpoint_signal(int sig)
 	capture_request_checkpoint();
 }
 
+/*
+ * The first handler registered is the last to run: after main's other handlers and after all
+ * destructors, which libc's start code registers later than this library's constructor.
+ */
 static void on_exit_status(int status, void *arg)
 {
 	(void)arg;
-	exit_status = status;
+	if (!capture_is_on() || tls.vfork_child)
+		return;
+	capture_finish("exit", status);
+	if (speaks)
+		config_warn("trace in ", sink_is_file() ? sink_path() : config.out, NULL);
 }
 
 /* VMTRACE_FOLLOW=none: programs started from here don't load us. */
@@ -352,16 +359,6 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 	tls.depth--;
 }
 
-/* Other destructors may follow: recording goes on, and a later `end` would count. */
-__attribute__((destructor)) static void finish(void)
-{
-	if (!capture_is_on() || tls.vfork_child)
-		return;
-	capture_finish("exit", exit_status);
-	if (speaks)
-		config_warn("trace in ", sink_is_file() ? sink_path() : config.out, NULL);
-}
-
 void start_fork_child(void)
 {
 	static struct mm old;
@@ -376,7 +373,6 @@ void start_fork_child(void)
 	capture_set_on(false);
 	old = capture_mm;
 	thread_fork_child();
-	capture_heap_fork_child();
 	capture_reset();
 	verify_reset();
 	stacks_reset();

@@ -2,9 +2,11 @@
 /* Thread records on two lists, and the destructor that notices a thread's end. */
 #include "thread.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 #include "arena.h"
 #include "capture.h"
@@ -19,7 +21,8 @@
 
 __thread struct thread_local_state tls __attribute__((tls_model("initial-exec")));
 
-static struct thread *all, *unused;
+static struct thread *all;
+static unsigned int nr_ended;
 static pthread_key_t key;
 static bool has_key;
 
@@ -28,7 +31,6 @@ static void on_thread_end(void *value)
 {
 	uintptr_t round = (uintptr_t)value;
 	struct lock_state state;
-	struct thread *t, **link;
 
 	if (round < DESTRUCTOR_ROUNDS) {
 		pthread_setspecific(key, (void *)(round + 1));
@@ -36,21 +38,37 @@ static void on_thread_end(void *value)
 	}
 	tls.depth++;
 	lock_take(&state);
-	t = tls.thread;
-	tls.thread = NULL;
-	tls.ended = true;
-	if (t) {
-		recorder_heap_flush(&t->heap);
-		for (link = &all; *link && *link != t; link = &(*link)->next)
-			;
-		if (*link)
-			*link = t->next;
-		t->next = unused;
-		unused = t;
+	if (tls.thread) {
+		if (!sink_is_file())
+			recorder_heap_flush(&tls.thread->heap);
+		tls.thread->ended = true;
+		nr_ended++;
 	}
 	capture_thread_end();
 	lock_drop(&state);
 	tls.depth--;
+}
+
+void thread_abandon(void)
+{
+	/* Under the lock signals are blocked: no jump can come from there. */
+	if (tls.depth && !tls.locked) {
+		tls.depth = 0;
+		tls.unwinding = false;
+	}
+}
+
+bool thread_enter(void)
+{
+	if (tls.depth)
+		return false;
+	tls.depth = 1;
+	return true;
+}
+
+void thread_leave(void)
+{
+	tls.depth = 0;
 }
 
 void thread_init(void)
@@ -65,22 +83,39 @@ int thread_tid(void)
 	return tls.tid;
 }
 
+/* The record of a thread that is gone for good, or NULL. Under the lock. */
+static struct thread *reap(void)
+{
+	struct thread *t;
+
+	for (t = nr_ended ? all : NULL; t; t = t->next) {
+		if (t->ended &&
+		    sys_call(SYS_tgkill, sys_getpid(), t->tid, 0, 0, 0, 0) == -ESRCH) {
+			recorder_heap_flush(&t->heap);
+			nr_ended--;
+			return t;
+		}
+	}
+	return NULL;
+}
+
 static struct thread *thread_new(void)
 {
 	struct lock_state state;
-	struct thread *t;
+	struct thread *t, *next;
 
 	lock_take(&state);
-	t = unused;
-	if (t)
-		unused = t->next;
-	else
+	t = reap();
+	next = t ? t->next : all;
+	if (!t) {
 		t = arena_alloc(sizeof(*t));
+		if (t)
+			all = t;
+	}
 	if (t) {
 		memset(t, 0, sizeof(*t));
 		t->tid = thread_tid();
-		t->next = all;
-		all = t;
+		t->next = next;
 	}
 	lock_drop(&state);
 	return t;
@@ -88,7 +123,7 @@ static struct thread *thread_new(void)
 
 struct thread *thread_self(void)
 {
-	if (tls.thread || tls.ended)
+	if (tls.thread)
 		return tls.thread;
 	tls.thread = thread_new();
 	/* Keys below 32 live in the thread's descriptor: nothing is allocated here. */
@@ -97,15 +132,11 @@ struct thread *thread_self(void)
 	return tls.thread;
 }
 
+/* All records are those of threads that the child doesn't have. */
 void thread_fork_child(void)
 {
-	struct thread *t;
-
-	while ((t = all)) {
-		all = t->next;
-		t->next = unused;
-		unused = t;
-	}
+	all = NULL;
+	nr_ended = 0;
 	tls.tid = 0;
 	tls.thread = NULL;
 }

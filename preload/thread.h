@@ -17,6 +17,7 @@
 
 struct thread {
 	int tid;
+	bool ended;		/* its last destructor ran; it may still free memory */
 	struct heap_stream heap;
 	struct thread *next;	/* of all, or of the free ones */
 	struct {
@@ -31,7 +32,6 @@ struct thread_local_state {
 	volatile bool self_test;	/* calls are counted, not recorded */
 	volatile bool locked;		/* the capture lock is held over a fork */
 	volatile bool vfork_child;	/* another process runs on this thread's memory */
-	volatile bool ended;		/* the heap stream was closed: use the slow path */
 	uint32_t self_test_seen;	/* bits by enum mm_op */
 	uint32_t vfork_stack;		/* of the vfork under way */
 	int tid;
@@ -44,7 +44,13 @@ extern __thread struct thread_local_state tls __attribute__((tls_model("initial-
 void thread_init(void);
 /* Tid of the caller, cached. */
 int thread_tid(void);
-/* The caller's record, made at first use; NULL when it has ended or there is no memory. */
+/* Into vmtrace's own code, and out again. Return: false inside another hook. */
+bool thread_enter(void);
+void thread_leave(void);
+/* A signal handler jumps out of the hook it interrupted: the guard goes with it. */
+void thread_abandon(void);
+
+/* The caller's record, made at first use; NULL without memory. */
 struct thread *thread_self(void);
 /* fork child: all other threads are gone, the caller's streams start afresh. */
 void thread_fork_child(void);

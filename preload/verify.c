@@ -103,7 +103,7 @@ void verify_put_vma(struct jsonw *w, const struct vma_desc *d)
 	jsonw_num(w, NULL, (int64_t)d->offset);
 	verify_put_dev(w, NULL, d->dev_major, d->dev_minor);
 	jsonw_num(w, NULL, (int64_t)d->inode);
-	jsonw_str(w, NULL, d->name ? d->name : "");
+	jsonw_element(w, d->name ? d->name : "");
 	jsonw_array_end(w);
 }
 

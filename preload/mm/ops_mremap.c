@@ -292,6 +292,28 @@ static bool params_are_bad(const struct mm *mm, const struct remap *r)
 	return !range_is_sane(mm, r->new_addr, r->new_addr + r->new_len);
 }
 
+/*
+ * The target is unmapped before the source is shrunk, and the latter is refused if what it shrinks
+ * by reaches beyond the address space: a hole at the target stays.
+ */
+static void shrink_beyond_end(struct mm_txn *txn, const struct remap *r)
+{
+	struct mm *mm = txn->mm;
+	uint64_t new_end = r->new_addr + r->new_len;
+
+	if (!(r->flags & MREMAP_FIXED) || !(r->flags & MREMAP_MAYMOVE) ||
+	    (r->flags & MREMAP_DONTUNMAP) || r->new_len >= r->old_len ||
+	    r->old_len <= mm->task_size - r->addr || r->addr + r->old_len < r->addr)
+		return;
+	if (!range_is_sane(mm, r->new_addr, new_end) || !span_is_sane(r->addr, r->addr + r->old_len))
+		return;
+	if (r->addr + r->old_len > r->new_addr && new_end > r->addr)
+		return;
+	if (check_vma(r, vma_lookup(mm, r->addr)) || mm_unmap_fails(txn, r->new_addr, new_end))
+		return;
+	mm_unmap(txn, r->new_addr, new_end);
+}
+
 int op_mremap(struct mm_txn *txn)
 {
 	const struct mm_call *call = txn->call;
@@ -310,8 +332,10 @@ int op_mremap(struct mm_txn *txn)
 
 	if (r.failed) {
 		r.new_addr = fixed ? call->arg[4] : r.addr;
-		if (call->ret == -EINVAL && (!fixed || r.old_len != r.new_len))
+		if (call->ret == -EINVAL && (!fixed || r.old_len != r.new_len)) {
+			shrink_beyond_end(txn, &r);
 			return 0;
+		}
 		if (call->ret == -EAGAIN || call->ret == -EINTR)
 			return 0;
 		if (fixed && nr + 2 >= (uint64_t)mm->max_map_count - 3)

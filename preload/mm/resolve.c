@@ -65,7 +65,7 @@ static struct vma *split_at(struct mm_txn *txn, struct vma *vma, uint64_t addr)
 	return upper;
 }
 
-/* A boundary that was in doubt stands. If only the anon_vma can be why, both have one. */
+/* A boundary that was in doubt stands. If only the anon_vma can be why, that tells something. */
 static void learn_apart(struct mm *mm, struct vma *vma)
 {
 	struct vma *prev = vma->vm_prev, *has;
@@ -80,10 +80,13 @@ static void learn_apart(struct mm *mm, struct vma *vma)
 	if (rest != VERDICT_YES || !verdict_is_doubtful(match_anon_vma(mm, prev, vma)))
 		return;
 	if (prev->anon_vma != ANON_VMA_NONE && vma->anon_vma != ANON_VMA_NONE) {
-		vma_learn_present(mm, prev);
-		vma_learn_present(mm, vma);
 		if (prev->anon_vma_id == vma->anon_vma_id)
 			vma->anon_vma_id = ++mm->next_anon_vma_id;
+		/* A forked one keeps apart even from one that has none; of two forked, who knows. */
+		if (!vma->anon_vma_forked)
+			vma_learn_present(mm, prev);
+		if (!prev->anon_vma_forked)
+			vma_learn_present(mm, vma);
 		return;
 	}
 	/* It was the fork that kept the one that has an anon_vma from joining the other. */

@@ -56,7 +56,7 @@ def end_by_signal(bench):
 def settings(bench):
     """Each option becomes its variable; the others stay as they are."""
     options = {"capture": "symbols", "verify": "final", "heap": "off", "stacks": "9",
-               "frames": "final", "checkpoint": "100", "follow": "none"}
+               "frames": "final", "checkpoint": "100", "follow": "all"}
     argv = [word for name, value in options.items() for word in ("--" + name, value)]
     result = launch(bench, *argv, "-q", "--", "/usr/bin/env", env={"LEFT": "alone"})
     got = dict(line.split("=", 1) for line in result.stdout.decode().splitlines())
@@ -228,6 +228,14 @@ def not_loaded(bench):
     expect_equal((result.status, result.stdout), (NOT_LOADED, b"ran\n"), "status and output")
     expect_equal(len(result.ours), 1, f"lines {result.ours}")
     expect(b"nothing was recorded" in result.ours[0], f"line {result.ours}")
+
+
+@case
+def handshake_once(bench):
+    """The pipe is the first process's: what a descendant has at its number is left alone."""
+    script = 'exec 500>victim; /usr/bin/true; echo kept >&500'
+    result = launch(bench, "--", "/usr/bin/bash", "-c", script)
+    expect_equal((result.status, result.files), (0, {"victim": b"kept\n"}), "status and file")
 
 
 @case

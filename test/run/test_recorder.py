@@ -142,14 +142,19 @@ def capture_tiers(bench):
 
 @case
 def checkpoint_signal(bench):
-    """A signal makes a checkpoint; the program's own handlers are not asked."""
-    process = bench.start(["/bin/cat"], bench.preload(checkpoint="SIGUSR1"), stdin=subprocess.PIPE,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    process.stdin.write(b"ready\n")
-    process.stdin.flush()
-    expect_equal(process.stdout.readline(), b"ready\n", "cat")
-    process.send_signal(signal.SIGUSR1)
-    expect_equal(process.communicate(b"done\n", harness.TIMEOUT_S)[0], b"done\n", "cat")
+    """After the signal the next recorded call makes a checkpoint."""
+    script = ("import mmap, sys\n"
+              "for line in sys.stdin:\n"
+              "    print(len(mmap.mmap(-1, 5 * mmap.PAGESIZE)), flush=True)\n")
+    process = bench.start(["/usr/bin/python3", "-c", script], bench.preload(checkpoint="SIGUSR1"),
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    for number in signal.SIGUSR1, None:
+        process.stdin.write(b"map\n")
+        process.stdin.flush()
+        expect_equal(process.stdout.readline(), b"%d\n" % (5 * harness.PAGE), "answer")
+        if number:
+            process.send_signal(number)
+    process.communicate(timeout=harness.TIMEOUT_S)
     expect_equal(process.returncode, 0, "status")
     trace = bench.only_trace()
     bench.check(trace)
@@ -265,7 +270,7 @@ def little_address_space(bench):
 @case
 def closed_streams(bench):
     """The library takes none of the numbers 0, 1 and 2 when they are free."""
-    env = bench.preload(follow="none")
+    env = bench.preload()
     argv = ["/bin/sh", "-c", 'exec 0<&- 1>&- 2>&-; exec "$0"', bench.program]
     expect_equal(bench.run(argv, env).status, 3, "status")
     traces = [path for path in bench.trace_files() if path.name.startswith("busy.")]

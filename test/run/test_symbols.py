@@ -32,11 +32,13 @@ def main():
     listed = allowed(pathlib.Path(__file__).with_name(args.kind + ".allow"))
     option = {"undefined": "--undefined-only", "exported": "--defined-only"}[args.kind]
     found = symbols(args.library, option)
+    # Which of the compiler's helpers are called differs from compiler to compiler.
+    missing = listed - found if args.kind == "exported" else set()
     for name in sorted(found - listed):
         print(f"{args.kind} but not listed: {name}")
-    for name in sorted(listed - found):
+    for name in sorted(missing):
         print(f"listed but not {args.kind}: {name}")
-    sys.exit(found != listed)
+    sys.exit(bool(found - listed or missing))
 
 
 main()

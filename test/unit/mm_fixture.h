@@ -2,8 +2,7 @@
 /*
  * A small address space for tests, from page PAGE0 on, and drawings of it.
  *
- *   "AA B **  CC"   one character a page, one letter a vma in order of address, '*' the second
- *                   of two that touch and look alike is just the next letter, ' ' a hole
+ *   "AA B  CC"   one character a page, one letter a vma in order of address, ' ' a hole
  */
 #ifndef VMTRACE_TEST_MM_FIXTURE_H
 #define VMTRACE_TEST_MM_FIXTURE_H
@@ -18,20 +17,36 @@
 #define PAGE0 0x100000ull
 #define AT(page) (PAGE0 + (page) * PAGE)
 
+struct test_block {
+	struct test_block *next;
+	uint64_t pad;
+};
+
 struct test_alloc {
-	uint64_t left;		/* calls that still succeed */
-	uint64_t calls;
+	uint64_t left;			/* calls that still succeed */
+	struct test_block *blocks;	/* everything handed out */
 };
 
 static inline void *test_alloc_fn(void *ctx, size_t bytes)
 {
 	struct test_alloc *a = ctx;
+	struct test_block *block = a->left ? calloc(1, sizeof(*block) + bytes) : NULL;
 
-	if (!a->left)
+	if (!block)
 		return NULL;
 	a->left--;
-	a->calls++;
-	return calloc(1, bytes);	/* freed with the process */
+	block->next = a->blocks;
+	a->blocks = block;
+	return block + 1;
+}
+
+static inline void test_alloc_release(struct test_alloc *a)
+{
+	for (struct test_block *block = a->blocks, *next; block; block = next) {
+		next = block->next;
+		free(block);
+	}
+	a->blocks = NULL;
 }
 
 static struct test_alloc fixture_alloc = { .left = ~0ull };
@@ -40,6 +55,7 @@ static struct mm_effect effect;
 
 static inline void fixture_init(struct mm *mm)
 {
+	test_alloc_release(&fixture_alloc);
 	mm_init(mm, &fixture_mem);
 	mm->mmap_min_addr = PAGE;
 }

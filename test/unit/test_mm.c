@@ -461,5 +461,6 @@ int main(void)
 	test_hostile_arguments_do_no_harm();
 	test_allocator_failures_leave_a_sound_model();
 	test_a_million_vmas();
+	test_alloc_release(&fixture_alloc);
 	return test_result();
 }

@@ -280,5 +280,6 @@ int main(int argc, char **argv)
 
 	for (uint64_t seed = 1; seed <= seeds && !check_failures; seed++)
 		run(seed, ops);
+	test_alloc_release(&fixture_alloc);
 	return test_result();
 }
