@@ -23,7 +23,7 @@ struct summary {
 	bool end_has_status;
 	int64_t status;
 	bool has_cost;
-	uint64_t cost_resident, cost_trace, cost_arena;
+	uint64_t cost_resident, cost_trace;
 };
 
 /* Fill in what @f does not know from the replayed @mm. */

@@ -143,7 +143,6 @@ static struct json_t *json_cost(const struct summary *s)
 
 	js_set_u64(obj, "resident_bytes", s->cost_resident);
 	js_set_u64(obj, "trace_bytes", s->cost_trace);
-	js_set_u64(obj, "arena_bytes", s->cost_arena);
 	return obj;
 }
 

@@ -47,7 +47,6 @@ static void note_end(struct summary *s, const struct rec_end *end)
 	static const struct { const char *name; size_t offset; } costs[] = {
 		{ "resident_bytes", offsetof(struct summary, cost_resident) },
 		{ "trace_bytes", offsetof(struct summary, cost_trace) },
-		{ "arena_bytes", offsetof(struct summary, cost_arena) },
 	};
 	size_t i;
 

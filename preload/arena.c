@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 
 #include "sys.h"
 
@@ -106,7 +107,19 @@ uint64_t arena_end(void)
 	return arena_start() + region_bytes;
 }
 
-size_t arena_used(void)
+size_t arena_resident(void)
 {
-	return used;
+	static unsigned char pages[4096];
+	size_t at = 0, resident = 0, nr, i;
+
+	for (; at < used; at += nr * 4096) {
+		nr = (used - at + 4095) / 4096;
+		if (nr > sizeof(pages))
+			nr = sizeof(pages);
+		if (sys_call(SYS_mincore, (long)(region + at), (long)(nr * 4096), (long)pages, 0, 0, 0))
+			return resident;
+		for (i = 0; i < nr; i++)
+			resident += pages[i] & 1 ? 4096 : 0;
+	}
+	return resident;
 }

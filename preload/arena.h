@@ -43,6 +43,7 @@ void arena_unmap(void *p, size_t bytes);
 
 uint64_t arena_start(void);
 uint64_t arena_end(void);
-size_t arena_used(void);
+/* Bytes of the region that are in memory (mincore(2)). */
+size_t arena_resident(void);
 
 #endif

@@ -304,22 +304,38 @@ static void record(const struct event *e)
 	recorder_commit(w);
 }
 
-/* The addresses a call was about, whether or not it did anything. */
-static struct verify_range touched(const struct event *e)
+/* Whole pages of [start, start + len), or nothing if that is no range of this address space. */
+static struct verify_range pages(uint64_t start, uint64_t len)
+{
+	start &= ~(MM_PAGE_SIZE - 1);
+	len = (len + MM_PAGE_SIZE - 1) & ~(MM_PAGE_SIZE - 1);
+	if (!len || start + len < start || start + len > capture_mm.task_size)
+		return (struct verify_range){ 0, 0 };
+	return (struct verify_range){ start, start + len };
+}
+
+/*
+ * The addresses a call was about, whether or not it did anything: there the shadow must be right.
+ * Around them, where vmas were joined, the kernel may know of changes that were not captured.
+ */
+static void touched(const struct event *e, struct verify_touched *ret)
 {
 	const uint64_t *arg = e->call.arg;
-	struct verify_range r = { e->effect.start, e->effect.end };
-	uint64_t start = 0, len = 0;
+	uint64_t now = (uint64_t)e->call.ret;
+	bool failed = sys_is_err(e->call.ret);
 
+	ret->range[0] = ret->range[1] = (struct verify_range){ 0, 0 };
 	switch (e->call.op) {
 	case MM_MMAP:
-		start = sys_is_err(e->call.ret) ? 0 : (uint64_t)e->call.ret;
-		len = start ? arg[1] : 0;
+		ret->range[0] = failed ? ret->range[0] : pages(now, arg[1]);
 		break;
 	case MM_BRK:
-		start = e->old_brk < (uint64_t)e->call.ret ? e->old_brk : (uint64_t)e->call.ret;
-		len = e->old_brk + (uint64_t)e->call.ret - 2 * start;
+		ret->range[0] = e->old_brk < now ? pages(e->old_brk, now - e->old_brk) :
+						   pages(now, e->old_brk - now);
 		break;
+	case MM_MREMAP:
+		ret->range[1] = failed ? ret->range[1] : pages(now, arg[2]);
+		/* fallthrough */
 	case MM_MUNMAP:
 	case MM_MPROTECT:
 	case MM_PKEY_MPROTECT:
@@ -330,24 +346,14 @@ static struct verify_range touched(const struct event *e)
 	case MM_MSEAL:
 	case MM_REMAP_FILE_PAGES:
 	case MM_MBIND:
-	case MM_MREMAP:
-		start = arg[0];
-		len = arg[1];
+		ret->range[0] = pages(arg[0], arg[1]);
 		break;
 	default:
-		break;
+		ret->range[0] = (struct verify_range){ e->effect.start, e->effect.end };
 	}
-	start &= ~(MM_PAGE_SIZE - 1);
-	len = (len + MM_PAGE_SIZE - 1) & ~(MM_PAGE_SIZE - 1);
-	if (!len || start + len < start || start + len > capture_mm.task_size)
-		return r;
-	if (r.start == r.end)
-		return (struct verify_range){ start, start + len };
-	if (start < r.start)
-		r.start = start;
-	if (start + len > r.end)
-		r.end = start + len;
-	return r;
+	ret->check = ret->range[0];
+	verify_join(&ret->check, &ret->range[1]);
+	verify_join(&ret->check, &(struct verify_range){ e->effect.start, e->effect.end });
 }
 
 static bool is_due(uint64_t now)
@@ -359,7 +365,7 @@ static bool is_due(uint64_t now)
 /* Everything after the system call. Under the lock. */
 static void finish_event(struct event *e)
 {
-	struct verify_range range;
+	struct verify_touched what;
 
 	complete(e);
 	e->call.event = ++seq;
@@ -368,10 +374,10 @@ static void finish_event(struct event *e)
 		recorder_lost("event", "memory", 1);
 	resolve(e);
 	record(e);
-	range = touched(e);
+	touched(e, &what);
 	if (config.verify == VERIFY_EVERY && seq % config.verify_every == 0 &&
-	    range.start < range.end)
-		verify_event(&capture_mm, &range, seq);
+	    what.check.start < what.check.end)
+		verify_event(&capture_mm, &what, seq);
 	if (checkpoint_wanted || is_due(e->after_ns)) {
 		capture_checkpoint(checkpoint_wanted ? "signal" : "timer",
 				   config.frames == FRAMES_CHECKPOINT);

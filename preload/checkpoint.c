@@ -115,7 +115,7 @@ static void put_cost(struct jsonw *w)
 {
 	jsonw_object(w, "cost");
 	jsonw_num(w, "trace_bytes", (int64_t)sink_bytes());
-	jsonw_num(w, "arena_bytes", (int64_t)arena_used());
+	jsonw_num(w, "resident_bytes", (int64_t)arena_resident());
 	jsonw_object_end(w);
 }
 

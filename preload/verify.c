@@ -31,7 +31,7 @@ static struct walk {
 	struct mm *mm;
 	struct vma *next;		/* shadow's, not yet matched */
 	uint64_t end;			/* of the walk */
-	struct verify_range touched;
+	struct verify_range touched[2];
 	uint64_t seq;
 	unsigned int nr_diffs, nr_vmas;
 	bool open;			/* a region is being grown */
@@ -195,7 +195,7 @@ static bool is_stack_growth(void)
 
 static enum trace_cause classify(unsigned int fields)
 {
-	uint64_t start = walk.touched.start, end = walk.touched.end;
+	int i;
 
 	if (verify_is_own(walk.region_start, walk.region_end))
 		return TRACE_CAUSE_OWN_MAPPING;
@@ -205,12 +205,16 @@ static enum trace_cause classify(unsigned int fields)
 		return TRACE_CAUSE_MERGE_RULE;
 	if (fields == FIELD_NAME)
 		return TRACE_CAUSE_NAME;
-	if (start < walk.region_start)
-		start = walk.region_start;
-	if (end > walk.region_end)
-		end = walk.region_end;
-	if (start < end && compare_pages(start, end) & ~(unsigned int)FIELD_NAME)
-		return TRACE_CAUSE_UNEXPLAINED;
+	for (i = 0; i < 2; i++) {
+		uint64_t start = walk.touched[i].start, end = walk.touched[i].end;
+
+		if (start < walk.region_start)
+			start = walk.region_start;
+		if (end > walk.region_end)
+			end = walk.region_end;
+		if (start < end && compare_pages(start, end) & ~(unsigned int)FIELD_NAME)
+			return TRACE_CAUSE_UNEXPLAINED;
+	}
 	return TRACE_CAUSE_NOT_CAPTURED;
 }
 
@@ -351,14 +355,14 @@ static int visit(const struct vma_desc *k, void *ctx)
 }
 
 static unsigned int compare_range(struct mm *mm, uint64_t start, uint64_t end,
-				  const struct verify_range *touched, uint64_t seq)
+				  const struct verify_range touched[2], uint64_t seq)
 {
 	int err;
 
 	walk.mm = mm;
 	walk.next = find_vma(mm, start);
 	walk.end = end;
-	walk.touched = *touched;
+	memcpy(walk.touched, touched, sizeof(walk.touched));
 	walk.seq = seq;
 	walk.nr_diffs = walk.nr_vmas = 0;
 	walk.open = false;
@@ -398,10 +402,24 @@ static bool agrees(struct mm *mm, uint64_t start, uint64_t end)
 	return true;
 }
 
-void verify_event(struct mm *mm, const struct verify_range *touched, uint64_t seq)
+void verify_join(struct verify_range *range, const struct verify_range *other)
+{
+	if (other->start == other->end)
+		return;
+	if (range->start == range->end) {
+		*range = *other;
+		return;
+	}
+	if (other->start < range->start)
+		range->start = other->start;
+	if (other->end > range->end)
+		range->end = other->end;
+}
+
+void verify_event(struct mm *mm, const struct verify_touched *touched, uint64_t seq)
 {
 	struct vma *prev, *vma;
-	uint64_t start = touched->start, end = touched->end;
+	uint64_t start = touched->check.start, end = touched->check.end;
 
 	nr_checks++;
 	/* The neighbours too: a merge that the shadow missed, or made wrongly, shows there. */
@@ -414,17 +432,17 @@ void verify_event(struct mm *mm, const struct verify_range *touched, uint64_t se
 	if (vma)
 		end = vma->vm_end;
 	if (!kmaps_has_query()) {
-		compare_range(mm, 0, ~0ull, touched, seq);
+		compare_range(mm, 0, ~0ull, touched->range, seq);
 		return;
 	}
 	if (!agrees(mm, start, end))
-		compare_range(mm, start, end, touched, seq);
+		compare_range(mm, start, end, touched->range, seq);
 }
 
 unsigned int verify_all(struct mm *mm, const char *why, uint64_t seq)
 {
-	static const struct verify_range nothing;
-	unsigned int diffs = compare_range(mm, 0, ~0ull, &nothing, seq);
+	static const struct verify_range nothing[2];
+	unsigned int diffs = compare_range(mm, 0, ~0ull, nothing, seq);
 	struct jsonw *w = recorder_writer();
 
 	nr_checks++;

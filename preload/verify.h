@@ -11,11 +11,23 @@
 #include <vmtrace/mm.h>
 
 struct verify_range {
-	uint64_t start, end;	/* what the event just recorded may have changed */
+	uint64_t start, end;	/* empty: start == end */
 };
 
-/* The neighbourhood of one event; @touched as its arguments and effect say. */
-void verify_event(struct mm *mm, const struct verify_range *touched, uint64_t seq);
+/**
+ * struct verify_touched - What the event just recorded was about.
+ * @range: where its arguments and result say that it changed pages.
+ * @check: hull of that and of all vmas that the shadow changed.
+ */
+struct verify_touched {
+	struct verify_range range[2], check;
+};
+
+/* Make @range the hull of both. */
+void verify_join(struct verify_range *range, const struct verify_range *other);
+
+/* The neighbourhood of one event. */
+void verify_event(struct mm *mm, const struct verify_touched *touched, uint64_t seq);
 
 /* Everything, names included, and a `verify` event. Return: differences found. */
 unsigned int verify_all(struct mm *mm, const char *why, uint64_t seq);

@@ -115,6 +115,9 @@ struct vma_desc {
 /* What is known about vma->anon_vma, which user space can't see. */
 enum anon_vma_state { ANON_VMA_NONE, ANON_VMA_UNKNOWN, ANON_VMA_PRESENT };
 
+/* Was the anon_vma inherited over fork, so that its chain has more than one entry? */
+enum anon_vma_forked { ANON_VMA_FORKED_NO, ANON_VMA_FORKED_MAYBE, ANON_VMA_FORKED_YES };
+
 /*
  * What is known about vma->vm_pgoff of anonymous memory, which user space can't see: as stored; as
  * stored or vm_start >> 12 (moved while nobody could tell whether it had been written); anything.
@@ -145,8 +148,7 @@ struct vma {
 	uint32_t anon_vma_id;
 	uint8_t anon_vma;		/* enum anon_vma_state */
 	uint8_t pgoff_state;		/* enum vm_pgoff_state */
-	/* Inherited over fork: a chain of more than one entry. UNKNOWN: if it was there at fork. */
-	bool anon_vma_forked;
+	uint8_t anon_vma_forked;	/* enum anon_vma_forked */
 	bool has_close, is_hugetlb, own;
 	bool uncertain;			/* the boundary at vm_start hinges on what can't be seen */
 	uint64_t event;			/* sequence number of the event that made it, 0: at start */

@@ -23,9 +23,11 @@ static void fork_vma(struct mm_txn *txn, struct vma *vma)
 	if (vma->vm_flags & VM_WIPEONFORK) {
 		vma->anon_vma = ANON_VMA_NONE;
 		vma->anon_vma_id = 0;
-		vma->anon_vma_forked = false;
+		vma->anon_vma_forked = ANON_VMA_FORKED_NO;
 	} else if (vma->anon_vma != ANON_VMA_NONE) {
-		vma->anon_vma_forked = true;
+		/* It may have come after the last fork, if nobody knows that it was there. */
+		vma->anon_vma_forked = vma->anon_vma == ANON_VMA_PRESENT ? ANON_VMA_FORKED_YES :
+									   ANON_VMA_FORKED_MAYBE;
 		vma->anon_vma_id = ++mm->next_anon_vma_id;
 	}
 }

@@ -36,7 +36,7 @@ void vma_learn_possible(struct mm *mm, struct vma *vma)
 	if (vma->anon_vma != ANON_VMA_NONE || vma_is_shared(vma))
 		return;
 	vma->anon_vma = ANON_VMA_UNKNOWN;
-	vma->anon_vma_forked = false;
+	vma->anon_vma_forked = ANON_VMA_FORKED_NO;
 	vma->anon_vma_id = ++mm->next_anon_vma_id;
 }
 
@@ -46,15 +46,35 @@ void vma_learn_present(struct mm *mm, struct vma *vma)
 		return;
 	/* A new id: others with the old one may have got their anon_vma by themselves. */
 	if (vma->anon_vma == ANON_VMA_NONE)
-		vma->anon_vma_forked = false;
+		vma->anon_vma_forked = ANON_VMA_FORKED_NO;
 	vma->anon_vma = ANON_VMA_PRESENT;
 	vma->anon_vma_id = ++mm->next_anon_vma_id;
 }
 
-void vma_learn_merged(struct mm *mm, struct vma *dst, const struct vma *src)
+/* Both sides, or one of them: nobody knows. Keep the weaker claim of each. */
+static void learn_maybe_merged(struct vma *dst, const struct vma *src)
+{
+	uint64_t differ = dst->vm_flags ^ src->vm_flags;
+
+	dst->vm_flags_unknown |= src->vm_flags_unknown | (differ & ~VM_IGNORE_MERGE);
+	if (src->pgoff_state > dst->pgoff_state)
+		dst->pgoff_state = src->pgoff_state;
+	if (dst->anon_vma_id == 0)
+		dst->anon_vma_id = src->anon_vma_id;
+	if (src->anon_vma != dst->anon_vma)
+		dst->anon_vma = ANON_VMA_UNKNOWN;
+	if (src->anon_vma_forked != dst->anon_vma_forked)
+		dst->anon_vma_forked = ANON_VMA_FORKED_MAYBE;
+}
+
+void vma_learn_merged(struct mm *mm, struct vma *dst, const struct vma *src, bool doubtful)
 {
 	uint64_t learned = dst->vm_flags_unknown & ~src->vm_flags_unknown;
 
+	if (doubtful) {
+		learn_maybe_merged(dst, src);
+		return;
+	}
 	mm_account(mm, dst->vm_flags, -(int64_t)vma_pages(dst));
 	dst->vm_flags = (dst->vm_flags & ~learned) | (src->vm_flags & learned);
 	dst->vm_flags |= src->vm_flags & VM_IGNORE_MERGE;
@@ -69,6 +89,7 @@ void vma_learn_merged(struct mm *mm, struct vma *dst, const struct vma *src)
 		dst->anon_vma_id = src->anon_vma_id;
 		dst->anon_vma_forked = src->anon_vma_forked;
 	} else if (src->anon_vma == dst->anon_vma && dst->anon_vma == ANON_VMA_UNKNOWN) {
-		dst->anon_vma_forked |= src->anon_vma_forked;
+		if (src->anon_vma_forked > dst->anon_vma_forked)
+			dst->anon_vma_forked = src->anon_vma_forked;
 	}
 }

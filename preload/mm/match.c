@@ -88,8 +88,10 @@ enum verdict match_anon_vma(const struct mm *mm, const struct vma *target,
 
 	has = target->anon_vma != ANON_VMA_NONE ? target : source;
 	unless_present = has->anon_vma == ANON_VMA_PRESENT ? VERDICT_NO : VERDICT_UNLIKELY;
-	if (has->anon_vma_forked)
+	if (has->anon_vma_forked == ANON_VMA_FORKED_YES)
 		return unless_present;
+	if (has->anon_vma_forked == ANON_VMA_FORKED_MAYBE)
+		return VERDICT_UNLIKELY;
 	if (has == source && !(mm->rules & MM_RULE_MERGE_FAULTED))
 		return unless_present;
 	return VERDICT_YES;

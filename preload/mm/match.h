@@ -37,7 +37,7 @@ enum verdict match_name(const struct vma *a, const struct vma *b);
 /**
  * match_anon_vma() - May @target take over @source, as far as their anon_vmas go?
  *
- * Not symmetrical: forked vmas never lend their chain to one that has none.
+ * Not symmetrical before Linux 6.18: there only @target could bring the anon_vma.
  */
 enum verdict match_anon_vma(const struct mm *mm, const struct vma *target,
 			    const struct vma *source);

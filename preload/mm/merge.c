@@ -70,16 +70,16 @@ struct vma *vma_place(struct mm_txn *txn, const struct vma *model, enum merge_mo
 
 	if (s.join_left) {
 		vma = prev;
-		vma_learn_merged(mm, vma, model);
+		vma_learn_merged(mm, vma, model, verdict_is_doubtful(s.left));
 		if (s.join_right) {
-			vma_learn_merged(mm, vma, next);
+			vma_learn_merged(mm, vma, next, verdict_is_doubtful(s.right));
 			end = next->vm_end;
 			vma_del(txn, next);
 		}
 		vma_set_range(txn, vma, vma->vm_start, end);
 	} else if (s.join_right) {
 		vma = next;
-		vma_learn_merged(mm, vma, model);
+		vma_learn_merged(mm, vma, model, verdict_is_doubtful(s.right));
 		vma_set_range(txn, vma, start, vma->vm_end);
 	} else {
 		vma = vma_add(txn, model, prev);
@@ -115,9 +115,10 @@ static struct vma *join(struct mm_txn *txn, const struct sides *s, struct vma *v
 	uint64_t end = part->vm_end, start = part->vm_start;
 	struct vma *target = s->join_left ? s->prev : s->next;
 
-	vma_learn_merged(txn->mm, target, part);
+	vma_learn_merged(txn->mm, target, part,
+			 verdict_is_doubtful(s->join_left ? s->left : s->right));
 	if (s->join_left && s->join_right) {
-		vma_learn_merged(txn->mm, target, s->next);
+		vma_learn_merged(txn->mm, target, s->next, verdict_is_doubtful(s->right));
 		end = s->next->vm_end;
 		vma_del(txn, s->next);
 	}

@@ -66,7 +66,7 @@ static void leave_source(struct mm_txn *txn, const struct remap *r, const struct
 		return;
 	src->anon_vma = ANON_VMA_NONE;
 	src->anon_vma_id = 0;
-	src->anon_vma_forked = false;
+	src->anon_vma_forked = ANON_VMA_FORKED_NO;
 	if ((mm->rules & MM_RULE_DONTUNMAP_RESET) && vma_is_anonymous(src)) {
 		src->vm_pgoff = src->vm_start >> MM_PAGE_SHIFT;
 		src->pgoff_state = VM_PGOFF_KNOWN;
@@ -140,7 +140,7 @@ static void grow_in_place(struct mm_txn *txn, const struct remap *r, struct vma 
 	model.vm_end = r->addr + r->new_len;
 	model.vm_pgoff += vma_pages(vma);
 	/* There is no copied-from vma whose chain would be asked for. */
-	model.anon_vma_forked = false;
+	model.anon_vma_forked = ANON_VMA_FORKED_NO;
 	if (!range_is_sane(txn->mm, model.vm_start, model.vm_end))
 		return;
 	mm_unmap(txn, model.vm_start, model.vm_end);

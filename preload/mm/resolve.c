@@ -42,11 +42,11 @@ static void join_above(struct mm_txn *txn, struct vma *vma)
 	}
 	/* Flags thought to differ can't have differed: which of both was right isn't known. */
 	differ = (vma->vm_flags ^ next->vm_flags) & ~(vma->vm_flags_unknown | next->vm_flags_unknown);
-	vma_learn_merged(txn->mm, vma, next);
+	vma_learn_merged(txn->mm, vma, next, false);
 	vma->vm_flags_unknown |= differ & ~VM_IGNORE_MERGE;
 	/* A forked one would not have joined one without an anon_vma. */
 	if (one_has_none)
-		vma->anon_vma_forked = false;
+		vma->anon_vma_forked = ANON_VMA_FORKED_NO;
 	vma_del(txn, next);
 	vma_set_range(txn, vma, vma->vm_start, end);
 }
@@ -91,8 +91,10 @@ static void learn_apart(struct mm *mm, struct vma *vma)
 	}
 	/* It was the fork that kept the one that has an anon_vma from joining the other. */
 	has = prev->anon_vma != ANON_VMA_NONE ? prev : vma;
-	if (has->anon_vma_forked)
+	if (has->anon_vma_forked) {
 		vma_learn_present(mm, has);
+		has->anon_vma_forked = ANON_VMA_FORKED_YES;
+	}
 }
 
 int mm_resolve(struct mm *mm, uint64_t start, uint64_t end)

@@ -102,7 +102,11 @@ void vma_learn_possible(struct mm *mm, struct vma *vma);
 /** vma_learn_present() - @vma is known to have an anon_vma. */
 void vma_learn_present(struct mm *mm, struct vma *vma);
 
-/** vma_learn_merged() - @dst, linked, is about to take over (part of) @src: join what is known. */
-void vma_learn_merged(struct mm *mm, struct vma *dst, const struct vma *src);
+/**
+ * vma_learn_merged() - @dst, linked, is about to take over (part of) @src: join what is known.
+ * @doubtful: they only may be one. Then what is known of one side isn't taken for the other's, for
+ *            the two may have to be split again.
+ */
+void vma_learn_merged(struct mm *mm, struct vma *dst, const struct vma *src, bool doubtful);
 
 #endif

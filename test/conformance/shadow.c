@@ -52,7 +52,7 @@ static struct results *results;
 static unsigned char *skip;		/* steps to leave out, one byte each */
 static struct kernel_vma nearby[NEARBY_MAX];
 static char model_text[8 << 20];
-static bool quiet;
+static bool quiet, locks_in_doubt;
 
 static void say(const char *format, ...)
 {
@@ -236,8 +236,11 @@ static bool counters_match(void)
 
 	if (kernel_status(&k))
 		return true;
+	/* After a move in doubt nobody can tell which vma has kept its locks. */
+	for (const struct vma *vma = mm.first; vma; vma = vma->vm_next)
+		locks_in_doubt |= vma->vm_flags_unknown & VM_LOCKED;
 	if (k.size == mm.total_vm && k.data == mm.data_vm && k.stack == mm.stack_vm &&
-	    k.locked == mm.locked_vm && k.exe + k.lib == mm.exec_vm && k.peak == mm.hiwater_vm)
+	    (k.locked == mm.locked_vm || locks_in_doubt) && k.exe + k.lib == mm.exec_vm && k.peak == mm.hiwater_vm)
 		return true;
 	say("counters     kernel    model\n"
 	    "VmSize   %10lu %10lu\nVmPeak   %10lu %10lu\nVmLck    %10lu %10lu\n"
@@ -245,6 +248,21 @@ static bool counters_match(void)
 	    k.size, mm.total_vm, k.peak, mm.hiwater_vm, k.locked, mm.locked_vm, k.data, mm.data_vm,
 	    k.stack, mm.stack_vm, k.exe + k.lib, mm.exec_vm);
 	return false;
+}
+
+/* What the model believes about things that no line shows. */
+static void show_hidden(uint64_t around)
+{
+	struct vma *vma = find_vma(&mm, around);
+
+	for (int i = 0; i < 2 && vma && vma->vm_prev; i++)
+		vma = vma->vm_prev;
+	for (int i = 0; i < 6 && vma; i++, vma = vma->vm_next)
+		say("  %lx-%lx flags %lx, unknown %lx, pgoff %lx/%d, file %lu, policy %lx, "
+		    "anon_vma %d/%u%s%s\n", vma->vm_start, vma->vm_end, vma->vm_flags,
+		    vma->vm_flags_unknown, vma->vm_pgoff, vma->pgoff_state, vma->file_id,
+		    vma->policy_id, vma->anon_vma, vma->anon_vma_id,
+		    vma->anon_vma_forked ? " forked" : "", vma->uncertain ? ", uncertain" : "");
 }
 
 static bool verify(const struct step *s, uint64_t nr)
@@ -260,6 +278,8 @@ static bool verify(const struct step *s, uint64_t nr)
 	say_step(s, nr);
 	if (!same)
 		same_as_kernel(true);
+	if (s->kind == STEP_CALL)
+		show_hidden(s->call.ret > 0 ? (uint64_t)s->call.ret : s->call.arg[0]);
 	return false;
 }
 

@@ -19,13 +19,12 @@
 #include <unistd.h>
 
 #define HANDLERS_MIN 200
-#define ROUNDS_MIN 2000
+#define ROUNDS 1500
 #define CALLS 100
 #define UNTOUCHED 4242
 
 static size_t page;
 static atomic_int nr_handlers, nr_failures;
-static atomic_bool is_over;
 static bool is_jumping;
 static sigjmp_buf out;
 
@@ -57,7 +56,7 @@ static void on_timer(int signal)
 static void *loop(void *unused)
 {
 	errno = UNTOUCHED;
-	while (!is_over)
+	for (int round = 0; round < ROUNDS; round++)
 		map_and_unmap(3);
 	return unused;
 }
@@ -68,7 +67,7 @@ static void loop_with_jumps(void)
 	static volatile int rounds;
 
 	(void)sigsetjmp(out, 1);
-	while (nr_handlers < HANDLERS_MIN || rounds < ROUNDS_MIN) {
+	while (rounds < ROUNDS) {
 		void *start = mmap(NULL, page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 		munmap(start, page);
@@ -83,19 +82,18 @@ static void loop_beside_thread(void)
 	errno = UNTOUCHED;
 	if (pthread_create(&thread, NULL, loop, NULL) != 0)
 		exit(1);
-	for (int rounds = 0; nr_handlers < HANDLERS_MIN || rounds < ROUNDS_MIN; rounds++) {
-		void *block = malloc(rounds % 500);
+	for (int round = 0; round < ROUNDS; round++) {
+		void *block = malloc(round % 500);
 
 		map_and_unmap(4);
 		free(block);
 	}
-	is_over = true;
 	pthread_join(thread, NULL);
 }
 
 int main(int argc, char **argv)
 {
-	struct itimerval often = {{0, 300}, {0, 300}}, never = {0};
+	struct itimerval often = {{0, 50}, {0, 50}}, never = {0};
 	struct sigaction action = {.sa_handler = on_timer};
 
 	(void)argv;
@@ -107,6 +105,9 @@ int main(int argc, char **argv)
 		loop_with_jumps();
 	else
 		loop_beside_thread();
+	while (nr_handlers < HANDLERS_MIN)
+		if (!is_jumping || !sigsetjmp(out, 1))
+			pause();
 	setitimer(ITIMER_REAL, &never, NULL);
 	signal(SIGALRM, SIG_IGN);
 	for (int i = 0; i < CALLS; i++)

@@ -63,6 +63,8 @@ class Trace:
     def __init__(self):
         self.line = self.records = self.torn = 0
         self.seq = self.stacks = 0
+        self.gaps = []
+        self.is_lossy = False
         self.last_vma_end = 0
         self.last_t = 0
         self.heap_stacks = {}
@@ -93,7 +95,9 @@ class Trace:
         self.stacks = record["id"] + len(record["ips"]) - 1
 
     def call(self, record):
-        if record["seq"] != self.seq + 1:
+        if record["seq"] > self.seq + 1:
+            self.gaps.append((self.line, self.seq))
+        if record["seq"] <= self.seq:
             yield f"seq {record['seq']} follows {self.seq}"
         self.seq = record["seq"]
         if "errno" in record and record["call"] == "brk":
@@ -115,6 +119,14 @@ class Trace:
         if t >= 2**64:
             yield "a time beyond all bounds"
         self.heap_times[tid] = t
+
+    def lost(self, _):
+        self.is_lossy = True
+        return ()
+
+    def end(self, record):
+        self.is_lossy |= record["lost"] > 0
+        return ()
 
     def verify(self, record):
         if record["checks"] < self.verify_checks:
@@ -142,9 +154,11 @@ class Trace:
         yield from getattr(self, record["ev"], lambda _: ())(record)
 
     def finish(self):
-        """A heap line may stand before its stacks, but they must come."""
+        """A heap line may stand before its stacks, but they must come; a gap must be owned up to."""
         if not self.records:
             yield 1, "empty file"
+        for line, seq in self.gaps if not self.is_lossy else ():
+            yield line, f"calls after {seq} are missing, and none are lost"
         for stack, line in self.heap_stacks.items():
             if stack > self.stacks:
                 yield line, f"stack {stack} is unknown"
