@@ -17,6 +17,8 @@
 #define HEAP_LINE_MAX 16384u		/* bytes of one heap line */
 #define HEAP_OP_MAX 160u		/* bytes of one operation, generously */
 #define NR_LOST 16
+#define TALLY_BYTES 192u		/* kept free at a chunk's end, for the line that owns up to losses */
+#define TALLY_DIGITS 20
 
 static struct jsonw writer;
 static char *record;			/* RECORD_MAX bytes */
@@ -30,6 +32,8 @@ static struct lost {
 	uint64_t count;
 } lost[NR_LOST];
 static uint64_t nr_lost;
+static char *tally;			/* the count in that line, while the output is full */
+static uint64_t tally_count;
 
 bool recorder_init(void)
 {
@@ -37,6 +41,7 @@ bool recorder_init(void)
 		record = arena_alloc(RECORD_MAX);
 	main_chunk = NULL;
 	main_size = main_len = 0;
+	tally = NULL;
 	nr_events = 0;
 	nr_lost = 0;
 	memset(lost, 0, sizeof(lost));
@@ -96,9 +101,9 @@ static bool append(const char *buf, size_t len)
 {
 	if (!sink_is_file())
 		return sink_stream(buf, len);
-	if (!main_chunk || len > main_size - main_len) {
-		size_t size;
-		char *chunk = sink_chunk(len > SINK_CHUNK ? len : SINK_CHUNK, &size);
+	if (!main_chunk || len + TALLY_BYTES > main_size - main_len) {
+		size_t size, want = len + TALLY_BYTES;
+		char *chunk = sink_chunk(want > SINK_CHUNK ? want : SINK_CHUNK, &size);
 
 		if (!chunk)
 			return false;
@@ -107,10 +112,46 @@ static bool append(const char *buf, size_t len)
 		main_chunk = chunk;
 		main_size = size;
 		main_len = 0;
+		tally = NULL;
 	}
 	publish(main_chunk + main_len, buf, len);
 	main_len += len;
 	return true;
+}
+
+/*
+ * The output is full: nothing more can be said but how much is missing. One line, in room kept
+ * for it, whose count is overwritten in place. Under the lock.
+ */
+static void tell_full(void)
+{
+	char buf[TALLY_BYTES], digits[TALLY_DIGITS];
+	struct jsonw w;
+	size_t len;
+	int i;
+
+	if (!sink_is_file() || !main_chunk)
+		return;
+	if (!tally) {
+		jsonw_init(&w, buf, sizeof(buf));
+		jsonw_event(&w, "lost");
+		jsonw_num(&w, "t", (int64_t)recorder_now());
+		jsonw_str(&w, "what", "event");
+		jsonw_str(&w, "why", sink_why());
+		jsonw_num(&w, "count", 0);
+		memset(buf + w.len - 1, ' ', TALLY_DIGITS);
+		buf[w.len + TALLY_DIGITS - 2] = '0';
+		tally = main_chunk + main_len + w.len - 1;
+		w.len += TALLY_DIGITS - 1;
+		len = jsonw_event_end(&w);
+		publish(main_chunk + main_len, buf, len);
+		main_len += len;
+		tally_count = 0;
+	}
+	for (i = 0; i < NR_LOST; i++)
+		tally_count += __atomic_exchange_n(&lost[i].count, 0, __ATOMIC_RELAXED);
+	len = jsonw_put_num(digits, (int64_t)tally_count);
+	memcpy(tally + TALLY_DIGITS - len, digits, len);
 }
 
 struct jsonw *recorder_writer(void)
@@ -132,6 +173,7 @@ bool recorder_commit(struct jsonw *w)
 		return true;
 	}
 	recorder_lost("event", sink_why(), 1);
+	tell_full();
 	return false;
 }
 
@@ -199,8 +241,10 @@ static bool next_chunk(struct heap_stream *s)
 		s->chunk = arena_alloc(STREAM_CHUNK);
 		s->size = STREAM_CHUNK;
 	}
-	if (!s->chunk)
+	if (!s->chunk) {
 		recorder_lost("heap", sink_is_file() ? sink_why() : "memory", 1);
+		tell_full();
+	}
 	lock_drop(&state);
 	return s->chunk;
 }

@@ -42,8 +42,8 @@ static struct {
 	uint64_t length;	/* bytes handed out (file) or written (stream) */
 	dev_t dev;
 	ino_t ino;
-	const char *why;
-} sink = { .fd = -1, .why = "" };
+	int err;
+} sink = { .fd = -1 };
 
 static char newlines[4096];
 
@@ -72,9 +72,14 @@ uint64_t sink_bytes(void)
 	return sink.length;
 }
 
+int sink_error(void)
+{
+	return sink.err;
+}
+
 const char *sink_why(void)
 {
-	return sink.why;
+	return sink.err ? errname(-sink.err) : "";
 }
 
 static int fail(const char *what, const char *path, int err)
@@ -359,6 +364,15 @@ int sink_open(bool child)
 	return open_file(child);
 }
 
+void sink_abandon(int err)
+{
+	if (sink.is_file)
+		sys_call(SYS_unlink, (long)sink.path, 0, 0, 0, 0, 0);
+	fds_close(sink.fd);
+	sink.fd = -1;
+	(void)fail("can't record to ", sink.is_file ? sink.path : config.out, err);
+}
+
 /* A number the program closed behind our back may be its own file by now. */
 static bool still_ours(void)
 {
@@ -375,7 +389,7 @@ static bool extend(size_t size)
 	long n;
 
 	if (end > sink.window_bytes || !still_ours()) {
-		sink.why = end > sink.window_bytes ? "window" : "EBADF";
+		sink.err = end > sink.window_bytes ? -EFBIG : -EBADF;
 		return false;
 	}
 	while (at < end) {
@@ -392,7 +406,7 @@ static bool extend(size_t size)
 		if (n == -EFBIG)
 			sys_discard_signal(SIGXFSZ);
 		if (n <= 0) {
-			sink.why = errname(n ? (int)-n : ENOSPC);
+			sink.err = n ? (int)n : -ENOSPC;
 			return false;
 		}
 		at += (uint64_t)n;
@@ -459,7 +473,7 @@ bool sink_stream(const char *buf, size_t len)
 			continue;
 		if (n == -EAGAIN && sys_call(SYS_poll, (long)&poll, 1, STREAM_PATIENCE_MS, 0, 0, 0) > 0)
 			continue;
-		sink.why = errname(n ? (int)-n : ENOSPC);
+		sink.err = n ? (int)n : -ENOSPC;
 		/* A stream cut inside a record can't be mended; on a full disk it may go on. */
 		sink.broken = done || n == -EPIPE || n == -EBADF;
 		return false;

@@ -26,6 +26,8 @@
  * Return: 0, -errno.
  */
 int sink_open(bool child);
+/* Give up before the first record was kept: one line on stderr; the file goes. */
+void sink_abandon(int err);
 bool sink_is_file(void);
 const char *sink_path(void);		/* "" for a stream */
 uint64_t sink_start(void);		/* window, [start, end); 0, 0 for a stream */
@@ -41,6 +43,7 @@ void sink_trim(const char *chunk, size_t size, size_t used);
 /* Stream: whole records. Return: false if they are lost. */
 bool sink_stream(const char *buf, size_t len);
 
-const char *sink_why(void);		/* "ENOSPC", "EPIPE", …: why the last one was lost */
+int sink_error(void);			/* -errno of the last record lost, 0: none was */
+const char *sink_why(void);		/* its name: "ENOSPC", "EPIPE", … */
 
 #endif

@@ -10,6 +10,7 @@
 
 #include <dlfcn.h>
 #include <elf.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@
 #include <sys/auxv.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <termios.h>
 #include <time.h>
@@ -173,7 +175,7 @@ static void put_own(struct jsonw *w)
 	jsonw_array_end(w);
 }
 
-static void record_header(void)
+static bool record_header(void)
 {
 	struct jsonw *w = recorder_writer();
 
@@ -196,7 +198,7 @@ static void record_header(void)
 		jsonw_str(w, "vsyscall", snapshot_vsyscall());
 	else
 		jsonw_null(w, "vsyscall");
-	recorder_commit(w);
+	return recorder_commit(w);
 }
 
 static void record_threads(void)
@@ -250,7 +252,9 @@ static int begin_trace(struct mm *old)
 	err = snapshot_take(&capture_mm, old);
 	if (err)
 		return err;
-	record_header();
+	/* Without a header nothing that follows could be read. */
+	if (!record_header())
+		return sink_error() ?: -ENOMEM;
 	snapshot_record(&capture_mm);
 	if (old)
 		modules_tell_again();
@@ -259,12 +263,39 @@ static int begin_trace(struct mm *old)
 	return 0;
 }
 
-static void shake_hands(void)
+static bool try_begin_trace(struct mm *old)
 {
+	int err = begin_trace(old);
+
+	if (err)
+		sink_abandon(err);
+	capture_set_on(!err);
+	return !err;
+}
+
+/* Programs started from here won't see the variable, @name with its '='. */
+static void drop_variable(char **envp, const char *name)
+{
+	char **to = envp;
+
+	for (; *envp; envp++) {
+		if (strncmp(*envp, name, strlen(name)))
+			*to++ = *envp;
+	}
+	*to = NULL;
+}
+
+static void shake_hands(char **envp)
+{
+	struct stat st;
 	char line[CONFIG_PATH_MAX + 64] = "vmtrace ";
 	size_t n = strlen(line), len = strlen(sink_path());
 
 	if (config.handshake_fd < 0)
+		return;
+	/* The launcher's pipe is this process' only: not a descendant's descriptor of that number. */
+	drop_variable(envp, "VMTRACE_HANDSHAKE=");
+	if (sys_fstat(config.handshake_fd, &st) || !S_ISFIFO(st.st_mode))
 		return;
 	n += jsonw_put_num(line + n, sys_getpid());
 	line[n++] = ' ';
@@ -293,18 +324,6 @@ static void on_exit_status(int status, void *arg)
 	capture_finish("exit", status);
 	if (speaks)
 		config_warn("trace in ", sink_is_file() ? sink_path() : config.out, NULL);
-}
-
-/* VMTRACE_FOLLOW=none: programs started from here don't load us. */
-static void drop_preload(char **envp)
-{
-	char **to = envp;
-
-	for (; *envp; envp++) {
-		if (strncmp(*envp, "LD_PRELOAD=", 11))
-			*to++ = *envp;
-	}
-	*to = NULL;
 }
 
 static void start_line(void)
@@ -341,8 +360,7 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 		}
 		run_self_test();
 		lock_take(&state);
-		on = !begin_trace(NULL);
-		capture_set_on(on);
+		on = try_begin_trace(NULL);
 		lock_drop(&state);
 	}
 	if (on) {
@@ -352,9 +370,9 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 		if (config.checkpoint_signal)
 			signal(config.checkpoint_signal, on_checkpoint_signal);
 		if (!config.follow)
-			drop_preload(envp);
+			drop_variable(envp, "LD_PRELOAD=");
 		start_line();
-		shake_hands();
+		shake_hands(envp);
 	}
 	tls.depth--;
 }
@@ -378,5 +396,5 @@ void start_fork_child(void)
 	stacks_reset();
 	if (!config.follow || !recorder_init() || sink_open(true))
 		return;
-	capture_set_on(!begin_trace(&old));
+	try_begin_trace(&old);
 }

@@ -101,26 +101,27 @@ int mm_resolve(struct mm *mm, uint64_t start, uint64_t end)
 {
 	struct mm_effect effect = { 0 };
 	struct mm_txn txn = { .mm = mm, .effect = &effect };
-	struct vma *vma = vma_lookup(mm, start);
+	struct vma *vma = vma_lookup(mm, start), *last;
 
 	if (!vma || start >= end || (start | end) & (MM_PAGE_SIZE - 1))
 		return 1;
 	if (txn_reserve(mm, TXN_NODES))
 		return -ENOMEM;
 	/* Can it be reached at all? Only then anything is changed. */
-	for (struct vma *v = vma; v->vm_end < end; v = v->vm_next)
-		if (!v->vm_next || !looks_joined(v, v->vm_next))
+	for (last = vma; last->vm_end < end; last = last->vm_next)
+		if (!last->vm_next || !looks_joined(last, last->vm_next))
 			return 1;
+	/* Split first: what the joined learn from each other isn't true of what lies beyond. */
+	if (last->vm_end > end)
+		split_at(&txn, last, end);
+	else if (last->vm_next && last->vm_next->uncertain)
+		learn_apart(mm, last->vm_next);
 	if (vma->vm_start < start)
 		vma = split_at(&txn, vma, start);
 	else if (vma->uncertain)
 		learn_apart(mm, vma);
 	while (vma->vm_end < end)
 		join_above(&txn, vma);
-	if (vma->vm_end > end)
-		split_at(&txn, vma, end);
-	else if (vma->vm_next && vma->vm_next->uncertain)
-		learn_apart(mm, vma->vm_next);
 	vma->uncertain = false;
 	return 0;
 }

@@ -125,7 +125,7 @@ class Trace:
         return ()
 
     def end(self, record):
-        self.is_lossy |= record["lost"] > 0
+        self.is_lossy |= record.get("lost", 0) > 0
         return ()
 
     def verify(self, record):
