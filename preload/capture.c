@@ -13,6 +13,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
+#include "arena.h"
 #include "config.h"
 #include "errnames.h"
 #include "fds.h"
@@ -31,6 +32,7 @@
 struct mm capture_mm;
 
 static volatile bool on;
+static volatile char not_alive, *alive = &not_alive;
 static uint64_t seq;
 static uint64_t last_checkpoint_ns;
 static volatile bool checkpoint_wanted;
@@ -69,12 +71,27 @@ static struct event event;
 
 bool capture_is_on(void)
 {
+	return on && *alive;
+}
+
+bool capture_was_on(void)
+{
 	return on;
 }
 
 void capture_set_on(bool value)
 {
-	on = value;
+	if (value && alive == &not_alive) {
+		void *page = arena_map(MM_PAGE_SIZE);
+
+		/* Before Linux 4.14 there is no such advice: then on is as good as it gets. */
+		if (page)
+			alive = page;
+		sys_madvise(page, MM_PAGE_SIZE, MADV_WIPEONFORK);
+	}
+	if (alive != &not_alive)
+		*alive = value;
+	on = value && alive != &not_alive;
 }
 
 void capture_request_checkpoint(void)
@@ -406,9 +423,9 @@ static bool pass_through(enum mm_op op)
 {
 	if (tls.self_test)
 		tls.self_test_seen |= 1u << op;
-	else if (on && tls.locked)
+	else if (capture_is_on() && tls.locked)
 		recorder_lost("call", "guard", 1);
-	return !on || tls.self_test || tls.locked;
+	return !capture_is_on() || tls.self_test || tls.locked;
 }
 
 long capture_call(enum mm_op op, long nr, const uint64_t arg[6], void *caller, bool raw)

@@ -19,9 +19,15 @@
 
 extern struct mm capture_mm;
 
-/* Recording is on: constructor done, output open, process not vfork's. */
+/*
+ * Recording is on: the constructor is done, the output open, and this is the process it belongs
+ * to. The last is a page that the kernel wipes in every kind of fork: a child that came about
+ * behind our back must not write into its parent's trace.
+ */
 bool capture_is_on(void);
 void capture_set_on(bool on);
+/* The same without the page: what a fork handler in the child asks about the parent. */
+bool capture_was_on(void);
 
 /**
  * capture_call() - Make a system call and record it.

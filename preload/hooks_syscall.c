@@ -56,6 +56,10 @@ static int op_of(long nr, const uint64_t *arg)
 /* A copy of the process without CLONE_VM is a fork by another name. */
 static bool is_fork(long nr, const uint64_t *arg)
 {
+	uint64_t flags;
+
+	if (nr == SYS_clone3 && sys_read_user(&flags, (const void *)arg[0], sizeof(flags)) == sizeof(flags))
+		return !(flags & (CLONE_VM | CLONE_THREAD));
 	return nr == SYS_fork || (nr == SYS_clone && !(arg[0] & (CLONE_VM | CLONE_THREAD)));
 }
 
@@ -79,7 +83,7 @@ static long fork_by_number(long nr, const uint64_t *arg)
 		return 0;
 	}
 	task_fork_parent();
-	capture_fork(nr == SYS_fork ? "fork" : "clone", ret, stack);
+	capture_fork(nr == SYS_fork ? "fork" : nr == SYS_clone ? "clone" : "clone3", ret, stack);
 	return ret;
 }
 

@@ -265,7 +265,11 @@ static int begin_trace(struct mm *old)
 
 static bool try_begin_trace(struct mm *old)
 {
-	int err = begin_trace(old);
+	int err;
+
+	/* What it maps belongs into the snapshot; nothing is recorded before the lock is dropped. */
+	capture_set_on(true);
+	err = begin_trace(old);
 
 	if (err)
 		sink_abandon(err);
@@ -382,7 +386,7 @@ void start_fork_child(void)
 	static struct mm old;
 	int pid = sys_getppid();
 
-	if (!capture_is_on())
+	if (!capture_was_on())
 		return;
 	memcpy(parent.path, sink_path(), sizeof(parent.path));
 	parent.pid = pid;

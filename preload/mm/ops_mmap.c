@@ -58,9 +58,10 @@ struct vma *mm_place_new(struct mm_txn *txn, struct vma *model, bool populate)
 		model->vm_flags |= VM_ACCOUNT;
 	if (mm->ksm_merge_any && vma_may_ksm(model))
 		model->vm_flags |= VM_MERGEABLE;
-	if (!vma_supports_mlock(model))
-		model->vm_flags &= ~VM_LOCKED_MASK;
 	vma = vma_place(txn, model, MERGE_NEW);
+	/* Only now, so that a lock it can't have has kept it from joining another one. */
+	if ((vma->vm_flags & VM_LOCKED_MASK) && !vma_supports_mlock(vma))
+		vma_set_flags(txn, vma, vma->vm_flags & ~VM_LOCKED_MASK);
 
 	/* Filling writable private memory writes to it. A file may be too short for that. */
 	if ((vma->vm_flags & VM_LOCKED_MASK) == VM_LOCKED)
