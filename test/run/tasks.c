@@ -287,6 +287,19 @@ static int way_syscall_fork(void)
 	return 0;
 }
 
+/* Past every symbol: nobody tells the library that there is a child. */
+static int way_raw_fork(void)
+{
+	long pid;
+
+	__asm__ volatile("syscall" : "=a"(pid) : "a"(SYS_fork) : "rcx", "r11", "memory");
+	if (pid == 0)
+		child(19);
+	map(AFTER_PAGES);
+	say_end_of((pid_t)pid);
+	return 0;
+}
+
 static int clone_main(void *unused)
 {
 	(void)unused;
@@ -341,6 +354,7 @@ static const struct {
 	{"exit-in-thread", way_exit_in_thread},
 	{"main-thread-first", way_main_thread_first},
 	{"syscall-fork", way_syscall_fork},
+	{"raw-fork", way_raw_fork},
 	{"clone", way_clone},
 	{"abort", way_abort},
 	{"crash", way_crash},

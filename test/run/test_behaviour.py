@@ -141,6 +141,7 @@ TASKS = {
     "exit-in-thread": (1, 0, 1),
     "main-thread-first": (1, 0, 1),
     "syscall-fork": (2, 1, 1),
+    "raw-fork": (1, 0, 1),
     "clone": (2, 1, 1),
     "abort": (1, 0, 1),
     "crash": (1, 0, 1),
