@@ -33,8 +33,7 @@ static void join_above(struct mm_txn *txn, struct vma *vma)
 	uint64_t differ;
 	bool one_has_none;
 
-	vma_learn_faults(txn->mm, vma);
-	vma_learn_faults(txn->mm, next);
+	/* As they were at the call that joined them: not what may have been written since. */
 	one_has_none = vma->anon_vma == ANON_VMA_NONE || next->anon_vma == ANON_VMA_NONE;
 	if (match_pgoff(vma, next) < VERDICT_LIKELY && next->pgoff_state == VM_PGOFF_KNOWN) {
 		vma->vm_pgoff = next->vm_pgoff - vma_pages(vma);

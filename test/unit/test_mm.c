@@ -10,7 +10,6 @@
 #include "mm_fixture.h"
 
 #define RW (PROT_READ | PROT_WRITE)
-#define SEALED_ERR (-EPERM)
 
 static struct mm mm;
 
@@ -98,9 +97,9 @@ static void test_sealed_memory_stays(void)
 	map_pages(&mm, 0, 6, PROT_READ);
 	apply(&mm, MM_MSEAL, 0, AT(2), 2 * PAGE, 0, 0, 0, 0);
 	CHECK_MAP(&mm, "AABBCC");
-	apply(&mm, MM_MUNMAP, SEALED_ERR, AT(1), 3 * PAGE, 0, 0, 0, 0);
+	apply(&mm, MM_MUNMAP, -EPERM, AT(1), 3 * PAGE, 0, 0, 0, 0);
 	CHECK_MAP(&mm, "ABCCDD");
-	apply(&mm, MM_MPROTECT, SEALED_ERR, AT(0), 6 * PAGE, PROT_NONE, 0, 0, 0);
+	apply(&mm, MM_MPROTECT, -EPERM, AT(0), 6 * PAGE, PROT_NONE, 0, 0, 0);
 	CHECK_MAP(&mm, "AABBCC");
 	CHECK_EQ(find_vma(&mm, AT(0))->vm_flags & VM_READ, 0);
 }
@@ -211,6 +210,63 @@ static void test_forked_memory_joins_nothing_new(void)
 	CHECK_MAP(&mm, "AABB");
 	CHECK_EQ(effect.uncertain, false);
 	CHECK_EQ(vma_boundary(&mm, mm.last), VMA_BOUNDARY_ANON_VMA);
+}
+
+/* Whether memory was written before the fork or after it makes the difference, and isn't seen. */
+static void test_memory_perhaps_forked_is_in_doubt(void)
+{
+	fixture_init(&mm);
+	map_pages(&mm, 0, 2, RW);
+	mm_fork_child(&mm);
+	/* Filling it proves an anon_vma, yet not that it was there at fork. */
+	apply(&mm, MM_MADVISE, 0, AT(0), 2 * PAGE, 23, 0, 0, 0);
+	map_pages(&mm, 2, 2, RW);
+	CHECK_EQ(effect.uncertain, true);
+	CHECK_MAP(&mm, "AABB");
+	CHECK_EQ(mm_resolve(&mm, AT(0), AT(4)), 0);
+	CHECK_MAP(&mm, "AAAA");
+	/* It has joined fresh memory: so it isn't forked. */
+	map_pages(&mm, 4, 1, RW);
+	CHECK_EQ(effect.uncertain, false);
+	CHECK_MAP(&mm, "AAAAA");
+}
+
+/* The lock it can't have is taken away after the attempt to merge. */
+static void test_droppable_memory_under_a_future_lock(void)
+{
+	uint64_t flags = MAP_ANONYMOUS | MAP_FIXED | 8;
+
+	fixture_init(&mm);
+	apply(&mm, MM_MMAP, AT(0), AT(0), PAGE, 0, flags, -1, 0);
+	apply(&mm, MM_MLOCKALL, 0, MCL_FUTURE, 0, 0, 0, 0, 0);
+	apply(&mm, MM_MMAP, AT(1), AT(1), PAGE, 0, flags, -1, 0);
+	CHECK_MAP(&mm, "AB");
+	CHECK_EQ(mm.locked_vm, 0);
+}
+
+/* What two joined vmas learn from each other must not reach the part that is split off. */
+static void test_resolve_splits_before_it_joins(void)
+{
+	fixture_init(&mm);
+	map_pages(&mm, 0, 2, PROT_NONE);
+	map_pages(&mm, 2, 2, RW);
+	protect_pages(&mm, 2, 2, PROT_NONE);
+	CHECK_EQ(effect.uncertain, true);
+	CHECK_EQ(mm_resolve(&mm, AT(0), AT(3)), 0);
+	CHECK_EQ(find_vma(&mm, AT(0))->vm_flags_unknown & VM_ACCOUNT, 0);
+	CHECK_EQ(find_vma(&mm, AT(3))->vm_flags_unknown & VM_ACCOUNT, VM_ACCOUNT);
+	CHECK_MAP(&mm, "AAAB");
+}
+
+static void test_a_failed_dontfork_stops_at_sealed_memory(void)
+{
+	fixture_init(&mm);
+	map_pages(&mm, 0, 2, PROT_READ);
+	map_pages(&mm, 4, 2, PROT_READ);
+	apply(&mm, MM_MSEAL, 0, AT(4), PAGE, 0, 0, 0, 0);
+	apply(&mm, MM_MADVISE, -EPERM, AT(1), 5 * PAGE, MADV_DONTFORK, 0, 0, 0);
+	CHECK_MAP(&mm, "AB  CD");
+	CHECK_EQ(find_vma(&mm, AT(5))->vm_flags & VM_DONTCOPY, 0);
 }
 
 static void test_fork_copies_what_it_should(void)
@@ -450,6 +506,10 @@ int main(void)
 	test_two_written_neighbours_are_in_doubt();
 	test_a_fresh_neighbour_is_certain();
 	test_forked_memory_joins_nothing_new();
+	test_memory_perhaps_forked_is_in_doubt();
+	test_droppable_memory_under_a_future_lock();
+	test_resolve_splits_before_it_joins();
+	test_a_failed_dontfork_stops_at_sealed_memory();
 	test_fork_copies_what_it_should();
 	test_two_files_of_one_inode_are_in_doubt();
 	test_shmdt_takes_all_pieces();
