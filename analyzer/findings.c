@@ -144,6 +144,10 @@ static void check_capture(struct findings *fs, const struct trace *tr, const str
 		    " checks, first at event %" PRIu64,
 		    tr->replay.nr_diverged, tr->replay.nr_checked, tr->replay.diverged_seq)->count =
 			tr->replay.nr_diverged;
+	if (tr->reader.nr_missing)
+		add(fs, FINDING_WARNING, "missing_calls",
+		    "%" PRIu64 " calls are missing from the trace", tr->reader.nr_missing)
+			->count = tr->reader.nr_missing;
 	if (tr->reader.nr_torn)
 		add(fs, FINDING_INFO, "torn",
 		    "%" PRIu64 " records were cut off when the process died", tr->reader.nr_torn)

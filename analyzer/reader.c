@@ -148,7 +148,8 @@ int reader_rewind(struct reader *r)
 	r->doc = r->header_doc = NULL;
 	r->has_header = false;
 	r->start = r->end = 0;
-	r->offset = r->line = r->nr_lines = r->nr_torn = r->nr_unknown = r->seq = 0;
+	r->offset = r->line = r->nr_lines = r->nr_torn = r->nr_unknown = 0;
+	r->nr_missing = r->seq = 0;
 	r->nr_stacks = 0;
 	r->at_eof = false;
 	return 0;
@@ -298,9 +299,11 @@ static int check_order(struct reader *r, const struct record *rec)
 	if (r->has_header && rec->ev == TRACE_HEADER)
 		return reader_fail(r, r->line, "a second header");
 	if (rec->ev == TRACE_CALL) {
-		if (rec->call.seq != r->seq + 1)
+		/* A gap: calls that were lost, which the trace owns up to elsewhere. */
+		if (rec->call.seq <= r->seq)
 			return reader_fail(r, r->line, "call: seq %" PRIu64 " follows %" PRIu64,
 					   rec->call.seq, r->seq);
+		r->nr_missing += rec->call.seq - r->seq - 1;
 		r->seq = rec->call.seq;
 	}
 	if (rec->ev == TRACE_STACK) {

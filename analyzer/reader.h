@@ -29,6 +29,7 @@ struct reader {
 
 	uint64_t line;			/* number of the line that was read last */
 	uint64_t nr_lines, nr_torn, nr_unknown;
+	uint64_t nr_missing;		/* calls, by the gaps in their numbers */
 	uint64_t seq;			/* of the last call */
 	uint32_t nr_stacks;		/* nodes defined so far */
 

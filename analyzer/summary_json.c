@@ -56,6 +56,7 @@ static struct json_t *json_capture(const struct trace *tr, const struct summary 
 	js_set(obj, "by_call", json_counts(s->by_call, record_call_names, MM_OP_COUNT));
 	js_set(obj, "by_origin", json_counts(s->by_origin, record_origin_names, TRACE_NR_ORIGINS));
 	js_set_u64(obj, "lost", s->lost);
+	js_set_u64(obj, "missing_calls", tr->reader.nr_missing);
 	js_set_u64(obj, "torn_lines", tr->reader.nr_torn);
 	js_set_u64(obj, "unknown_lines", tr->reader.nr_unknown);
 	return obj;

@@ -144,6 +144,9 @@ static void look_up_file(struct event *e, uint64_t addr, int fd)
 		if (!sys_call(SYS_fstatfs, fd, (long)&fs, 0, 0, 0, 0)) {
 			e->file.no_exec = fs.f_flags & ST_NOEXEC;
 			e->file.is_hugetlb = fs.f_type == HUGETLBFS_MAGIC;
+			e->file.thp_align = fs.f_type == EXT4_SUPER_MAGIC ||
+					    fs.f_type == XFS_SUPER_MAGIC ||
+					    fs.f_type == BTRFS_SUPER_MAGIC;
 		}
 	} else {
 		e->file.is_hugetlb = e->call.op == MM_MMAP && e->call.arg[3] & MAP_HUGETLB;
@@ -166,6 +169,7 @@ static void complete(struct event *e)
 	const uint64_t *arg = e->call.arg;
 	int64_t ret = e->call.ret;
 	struct vma_desc desc;
+	uint64_t ring;
 
 	switch (e->call.op) {
 	case MM_MMAP:
@@ -177,13 +181,22 @@ static void complete(struct event *e)
 		}
 		break;
 	case MM_SHMAT:
+		e->call.len = segment_bytes((int)arg[0]);
 		if (sys_is_err(ret))
 			break;
 		look_up_file(e, (uint64_t)ret, -1);
-		e->call.len = segment_bytes((int)arg[0]);
 		/* The segment may be gone or unreadable: what was mapped tells as much. */
 		if (!e->call.len && !kmaps_query((uint64_t)ret, &desc, NULL, 0))
 			e->call.len = desc.vm_end - (uint64_t)ret;
+		break;
+	case MM_IO_SETUP:
+		e->call.arg[2] = 0;
+		if (ret || sys_read_user(&ring, (const void *)arg[1], sizeof(ring)) != sizeof(ring) ||
+		    kmaps_query(ring, &desc, NULL, 0) || desc.vm_start != ring)
+			break;
+		e->call.arg[2] = ring;
+		e->call.len = desc.vm_end - desc.vm_start;
+		look_up_file(e, ring, -1);
 		break;
 	case MM_PRCTL:
 		if (arg[0] == PR_SET_VMA && arg[4]) {
@@ -318,7 +331,7 @@ static void record(const struct event *e)
 	if (e->call.name)
 		jsonw_str(w, "name", e->call.name);
 	put_effect(w, e);
-	recorder_commit(w);
+	recorder_commit_model(w);
 }
 
 /* Whole pages of [start, start + len), or nothing if that is no range of this address space. */
@@ -384,6 +397,7 @@ static void finish_event(struct event *e)
 {
 	struct verify_touched what;
 
+	verify_catch_up(&capture_mm, seq);
 	complete(e);
 	e->call.event = ++seq;
 	e->call.own = e->origin == TRACE_ORIGIN_SELF;

@@ -94,6 +94,7 @@ void checkpoint_record(const char *why, bool frames, uint64_t seq)
 	struct jsonw *w;
 
 	recorder_flush_lost();
+	verify_catch_up(&capture_mm, seq);
 	w = recorder_writer();
 	jsonw_event(w, "checkpoint");
 	jsonw_num(w, "t", (int64_t)recorder_now());

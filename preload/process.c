@@ -3,6 +3,7 @@
 #include "process.h"
 
 #include <elf.h>
+#include <linux/capability.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -74,6 +75,38 @@ static uint64_t stat_field(const char *text, int nr)
 	return v;
 }
 
+/* Kernel behaviour that depends on the machine and its settings rather than on the version. */
+static uint32_t settings(void)
+{
+	char text[64];
+	uint32_t rules = 0;
+	long key;
+
+	/* "always [madvise] never" */
+	if (sys_read_file("/sys/kernel/mm/transparent_hugepage/enabled", text, sizeof(text)) <= 0 ||
+	    !strstr(text, "[always]"))
+		rules |= MM_RULE_THP_MADVISE;
+	if (read_number("/proc/sys/vm/overcommit_memory", 0) == 2)
+		rules |= MM_RULE_OVERCOMMIT_NEVER;
+	key = sys_call(SYS_pkey_alloc, 0, 0, 0, 0, 0, 0);
+	if (key >= 0) {
+		rules |= MM_RULE_PKEYS;
+		sys_call(SYS_pkey_free, key, 0, 0, 0, 0, 0);
+	}
+	return rules;
+}
+
+/* CAP_IPC_LOCK makes RLIMIT_MEMLOCK void (capabilities(7)). */
+static bool may_lock_all(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+
+	if (sys_call(SYS_capget, (long)&header, (long)data, 0, 0, 0, 0))
+		return false;
+	return data[0].effective & 1u << CAP_IPC_LOCK;
+}
+
 void process_fill_mm(struct mm *mm)
 {
 	char text[1024];
@@ -99,6 +132,9 @@ void process_fill_mm(struct mm *mm)
 	sys_getrlimit(RLIMIT_DATA, &mm->rlimit_data);
 	sys_getrlimit(RLIMIT_STACK, &mm->rlimit_stack);
 	sys_getrlimit(RLIMIT_MEMLOCK, &mm->rlimit_memlock);
+	if (may_lock_all())
+		mm->rlimit_memlock = RLIM_INFINITY;
+	mm->rules |= settings();
 }
 
 static void put_limit(struct jsonw *w, const char *key, uint64_t limit)

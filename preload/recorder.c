@@ -32,6 +32,7 @@ static struct lost {
 	uint64_t count;
 } lost[NR_LOST];
 static uint64_t nr_lost;
+static bool behind;			/* a replay would miss something */
 static char *tally;			/* the count in that line, while the output is full */
 static uint64_t tally_count;
 
@@ -42,6 +43,7 @@ bool recorder_init(void)
 	main_chunk = NULL;
 	main_size = main_len = 0;
 	tally = NULL;
+	behind = false;
 	nr_events = 0;
 	nr_lost = 0;
 	memset(lost, 0, sizeof(lost));
@@ -175,6 +177,27 @@ bool recorder_commit(struct jsonw *w)
 	recorder_lost("event", sink_why(), 1);
 	tell_full();
 	return false;
+}
+
+bool recorder_is_behind(void)
+{
+	return behind;
+}
+
+bool recorder_commit_model(struct jsonw *w)
+{
+	if (behind) {
+		recorder_lost("event", sink_why(), 1);
+		tell_full();
+		return false;
+	}
+	behind = !recorder_commit(w);
+	return !behind;
+}
+
+void recorder_caught_up(void)
+{
+	behind = false;
 }
 
 void recorder_flush_lost(void)

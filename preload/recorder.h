@@ -41,6 +41,17 @@ struct jsonw *recorder_writer(void);
 /* End the event and append it; one that can't be kept is counted. Return: it was kept. */
 bool recorder_commit(struct jsonw *w);
 
+/*
+ * Events that a replay builds on (calls, differences, verifications): after one of them was lost
+ * the next ones would mislead, until the whole map was told anew.
+ *
+ * recorder_is_behind(): such a gap is open. recorder_commit_model(): append, or open the gap.
+ * recorder_caught_up(): it is closed. Under the capture lock.
+ */
+bool recorder_is_behind(void);
+bool recorder_commit_model(struct jsonw *w);
+void recorder_caught_up(void);
+
 /* Count something that was not recorded at all. @what: "call", "heap", "event". */
 void recorder_lost(const char *what, const char *why, uint64_t count);
 /* Write what is counted as `lost` events, if there is room again. */

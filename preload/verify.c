@@ -23,6 +23,7 @@
 
 #define NR_REGION 256		/* kernel vmas of one region; more are split into several */
 #define NAMES_BYTES 65536
+#define CATCH_UP_INTERVAL 64	/* events between two attempts */
 
 static uint64_t nr_checks;
 static unsigned int nr_vmas;
@@ -263,7 +264,7 @@ static void report(void)
 	jsonw_array_end(w);
 	if (brk != walk.mm->brk)
 		jsonw_hex(w, "brk", brk);
-	recorder_commit(w);
+	recorder_commit_model(w);
 	walk.mm->brk = brk;
 	walk.nr_diffs++;
 }
@@ -439,6 +440,36 @@ void verify_event(struct mm *mm, const struct verify_touched *touched, uint64_t 
 		compare_range(mm, start, end, touched->range, seq);
 }
 
+void verify_catch_up(struct mm *mm, uint64_t seq)
+{
+	static unsigned int nr_asked;
+	struct vma_desc desc;
+	struct jsonw *w;
+	struct vma *vma;
+
+	/* On a full disk not with each event: it is a long line. */
+	if (!recorder_is_behind() || nr_asked++ % CATCH_UP_INTERVAL)
+		return;
+	w = recorder_writer();
+	jsonw_event(w, "diff");
+	jsonw_num(w, "t", (int64_t)recorder_now());
+	jsonw_num(w, "seq", (int64_t)seq);
+	jsonw_str(w, "cause", "lost");
+	jsonw_hex(w, "start", 0);
+	jsonw_hex(w, "end", mm->task_size);
+	jsonw_array(w, "shadow");
+	jsonw_array_end(w);
+	jsonw_array(w, "kernel");
+	for (vma = mm->first; vma; vma = vma->vm_next) {
+		vma_describe(mm, vma, &desc);
+		verify_put_vma(w, &desc);
+	}
+	jsonw_array_end(w);
+	jsonw_hex(w, "brk", mm->brk);
+	if (recorder_commit(w))
+		recorder_caught_up();
+}
+
 unsigned int verify_all(struct mm *mm, const char *why, uint64_t seq)
 {
 	static const struct verify_range nothing[2];
@@ -456,6 +487,6 @@ unsigned int verify_all(struct mm *mm, const char *why, uint64_t seq)
 	jsonw_num(w, "differences", diffs);
 	jsonw_num(w, "map_count", mm->map_count);
 	jsonw_hex(w, "hash", mm_hash(mm));
-	recorder_commit(w);
+	recorder_commit_model(w);
 	return diffs;
 }

@@ -32,6 +32,9 @@ void verify_event(struct mm *mm, const struct verify_touched *touched, uint64_t 
 /* Everything, names included, and a `verify` event. Return: differences found. */
 unsigned int verify_all(struct mm *mm, const char *why, uint64_t seq);
 
+/* After lost records: tell the whole map, so that what follows can be understood again. */
+void verify_catch_up(struct mm *mm, uint64_t seq);
+
 uint64_t verify_nr_checks(void);
 unsigned int verify_nr_vmas(void);	/* the kernel's, in the last verify_all() */
 void verify_reset(void);

@@ -173,7 +173,7 @@ enum mm_op {
  * struct mm_call - One system call that may have changed the map, with its outcome.
  * @op:    which call.
  * @arg:   its arguments as the kernel got them (raw registers). brk: arg[0] the wanted break.
- *         io_setup: arg[5] the context it stored (address of the ring), 0 if unknown.
+ *         io_setup: arg[2] the context it stored (address of the ring), 0 if unknown.
  * @len:   what the arguments don't say: shmat's segment size, io_setup's ring size; else 0.
  * @ret:   the raw result, -errno on failure. brk: the break after the call.
  * @file:  the file behind a successful mmap of a descriptor, shmat or shared anonymous memory as

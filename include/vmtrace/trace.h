@@ -57,7 +57,7 @@
 	X(MM_SET_MEMPOLICY, "set_mempolicy", "mode:n nodemask:x maxnode:n") \
 	X(MM_SET_MEMPOLICY_HOME_NODE, "set_mempolicy_home_node", "addr:x length:n node:n flags:n") \
 	X(MM_PRCTL, "prctl", "option:n arg2:x arg3:x arg4:x arg5:x") \
-	X(MM_IO_SETUP, "io_setup", "nr_events:n ctxp:x") \
+	X(MM_IO_SETUP, "io_setup", "nr_events:n ctxp:x ctx:x") \
 	X(MM_IO_DESTROY, "io_destroy", "ctx:x")
 
 /* Who made a call. */
@@ -75,6 +75,7 @@
 	X(MERGE_RULE, "merge_rule")	/* same pages, other boundaries: anon_vma, struct file or policy */ \
 	X(OWN_MAPPING, "own_mapping")	/* vmtrace's or its unwinder's memory */ \
 	X(OTHER_TASK, "other_task")	/* changed by a task that shares the mm without hooks */ \
+	X(LOST, "lost")			/* records were dropped; this is the whole map as it is now */ \
 	X(NAME, "name")			/* rename, unlink, mount: only the name changed */ \
 	X(UNEXPLAINED, "unexplained")	/* a defect */
 

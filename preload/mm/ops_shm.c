@@ -88,7 +88,7 @@ int op_io_setup(struct mm_txn *txn)
 {
 	static const struct vma_file ring = { .name = "/[aio] (deleted)" };
 	const struct mm_call *call = txn->call;
-	uint64_t start = call->arg[5], end = start + page_align(call->len);
+	uint64_t start = call->arg[2], end = start + page_align(call->len);
 	struct vma model;
 
 	if (call->ret || !range_is_sane(txn->mm, start, end))

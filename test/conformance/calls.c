@@ -461,7 +461,7 @@ static void step_aio(struct step *s)
 	if (s->call.ret)
 		return;
 	aio_ring = context;
-	s->call.arg[5] = context;
+	s->call.arg[2] = context;
 	s->wants_file = true;
 }
 

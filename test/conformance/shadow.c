@@ -185,7 +185,7 @@ static void find_file(struct step *s)
 {
 	static struct kernel_vma vma;
 
-	if (!s->wants_file || kernel_next(s->call.op == MM_IO_SETUP ? s->call.arg[5] :
+	if (!s->wants_file || kernel_next(s->call.op == MM_IO_SETUP ? s->call.arg[2] :
 					  (uint64_t)s->call.ret, !opt.no_query, &vma))
 		return;
 	s->file.dev_major = vma.desc.dev_major;
