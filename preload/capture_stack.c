@@ -23,13 +23,15 @@ static uint64_t hash_stack(void *const *ips, int nr)
 	return h;
 }
 
-static uint32_t intern(void *const *ips, int nr, bool cut)
+static uint32_t intern(struct thread *t, void *const *ips, int nr, bool cut)
 {
 	struct lock_state state;
 	uint32_t id;
 
 	/* Before the lock: it asks the loader. */
+	thread_gate_enter(t);
 	modules_refresh();
+	thread_gate_leave(t);
 	lock_take(&state);
 	id = stacks_intern(ips, nr, cut);
 	lock_drop(&state);
@@ -47,18 +49,20 @@ uint32_t capture_stack(void)
 
 	if (!config.stacks || tls.unwinding)
 		return 0;
+	t = thread_self();
+	thread_gate_enter(t);
 	tls.unwinding = true;
 	nr = unwind_stack(ips, (int)config.stacks, &cut);
 	tls.unwinding = false;
-	t = thread_self();
+	thread_gate_leave(t);
 	if (!t)
-		return intern(ips, nr, cut);
+		return intern(NULL, ips, nr, cut);
 	hash = hash_stack(ips, nr);
 	i = hash & (THREAD_STACKS - 1);
 	if (t->stacks[i].id && t->stacks[i].hash == hash &&
 	    stacks_equal(t->stacks[i].id, ips, nr, cut))
 		return t->stacks[i].id;
-	id = intern(ips, nr, cut);
+	id = intern(t, ips, nr, cut);
 	t->stacks[i].hash = hash;
 	t->stacks[i].id = id;
 	return id;

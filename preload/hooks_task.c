@@ -273,7 +273,9 @@ EXPORT int dlclose(void *handle)
 		int err = errno;
 
 		tls.depth++;
+		thread_gate_enter(thread_self());
 		modules_refresh();
+		thread_gate_leave(tls.thread);
 		tls.depth--;
 		errno = err;
 	}

@@ -183,7 +183,18 @@ static bool is_ancestor(int64_t pid)
 	return false;
 }
 
-/* Was the file at @path begun by this process before an exec, or by one it descends from? */
+/* Orphans have lost their line of descent, but not their session. */
+static bool is_of_our_session(int64_t pid)
+{
+	long session = sys_call(SYS_getsid, 0, 0, 0, 0, 0, 0);
+
+	return session > 0 && sys_call(SYS_getsid, pid, 0, 0, 0, 0, 0) == session;
+}
+
+/*
+ * Was the file at @path begun by this process before an exec, or by one it descends from? A file
+ * left by an earlier run is not: its process is gone.
+ */
 static bool is_ours(const char *path)
 {
 	static const char key[] = "\"pid\":";
@@ -202,7 +213,7 @@ static bool is_ours(const char *path)
 		return false;
 	for (s += sizeof(key) - 1; *s >= '0' && *s <= '9'; s++)
 		pid = pid * 10 + (*s - '0');
-	return is_ancestor(pid);
+	return pid > 0 && (is_ancestor(pid) || is_of_our_session(pid));
 }
 
 /*

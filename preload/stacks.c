@@ -9,6 +9,8 @@
 
 #include "no_heap.h"
 
+#define TABLE_FIRST 4096u	/* slots; doubled when half of them are taken */
+
 struct node {
 	uint64_t ip;
 	uint32_t parent;
@@ -20,14 +22,14 @@ static uint32_t nr_nodes, max_nodes, table_mask;
 
 bool stacks_init(void)
 {
-	/* A sixteenth of the region for nodes: 4 million in the usual one. Untouched pages cost nothing. */
+	/* A 64th of the region for nodes: 4 million in the usual one. Untouched pages cost nothing. */
 	uint64_t bytes = (arena_end() - arena_start()) / 64;
 
 	for (max_nodes = 1024; max_nodes * 2 * sizeof(*nodes) <= bytes; max_nodes *= 2)
 		;
-	table_mask = max_nodes * 2 - 1;
+	table_mask = TABLE_FIRST - 1;
 	nodes = arena_alloc((size_t)max_nodes * sizeof(*nodes));
-	table = arena_alloc(((size_t)table_mask + 1) * sizeof(*table));
+	table = arena_alloc(TABLE_FIRST * sizeof(*table));
 	nr_nodes = 0;
 	return nodes && table;
 }
@@ -49,6 +51,27 @@ static uint32_t *find(uint32_t parent, uint64_t ip)
 	return &table[i];
 }
 
+/* Room for @more nodes. A table spread over untouched memory would cost a page for each node. */
+static bool reserve(uint32_t more)
+{
+	uint32_t size = table_mask + 1, i, *bigger;
+
+	if (nr_nodes + more >= max_nodes)
+		return false;
+	while (size / 2 < nr_nodes + more)
+		size *= 2;
+	if (size == table_mask + 1)
+		return true;
+	bigger = arena_alloc((size_t)size * sizeof(*table));
+	if (!bigger)
+		return false;
+	table = bigger;
+	table_mask = size - 1;
+	for (i = 1; i <= nr_nodes; i++)
+		*find(nodes[i].parent, nodes[i].ip) = i;
+	return true;
+}
+
 /* Take the newest nodes back: in the opposite order, so that no hash chain is torn. */
 static void forget(uint32_t keep)
 {
@@ -67,7 +90,7 @@ static uint32_t add_chain(uint32_t parent, void *const *ips, int nr, bool cut)
 	uint32_t known = nr_nodes;
 	struct jsonw *w;
 
-	if (nr_nodes + (uint32_t)nr + 2 > max_nodes) {
+	if (!reserve((uint32_t)nr + 1)) {
 		recorder_lost("event", "stacks", 1);
 		return 0;
 	}

@@ -39,6 +39,7 @@ void task_fork_prepare(void)
 	struct lock_state state;
 
 	tls.depth++;
+	thread_gate_close();
 	lock_take(&state);
 	fork_state = state;
 	tls.locked = true;
@@ -50,6 +51,7 @@ void task_fork_parent(void)
 
 	tls.locked = false;
 	lock_drop(&state);
+	thread_gate_open();
 	tls.depth--;
 }
 

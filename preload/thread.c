@@ -17,12 +17,14 @@
 #include "no_heap.h"
 
 /* Other destructors may still free memory: ours asks to be called again until the last round. */
+#define GATE_TRIES 100000	/* of a yield each */
 #define DESTRUCTOR_ROUNDS (PTHREAD_DESTRUCTOR_ITERATIONS - 1)
 
 __thread struct thread_local_state tls __attribute__((tls_model("initial-exec")));
 
 static struct thread *all;
 static unsigned int nr_ended;
+static uint32_t gate_closed;	/* forks under way */
 static pthread_key_t key;
 static bool has_key;
 
@@ -55,6 +57,7 @@ void thread_abandon(void)
 	if (tls.depth && !tls.locked) {
 		tls.depth = 0;
 		tls.unwinding = false;
+		thread_gate_leave(tls.thread);
 	}
 }
 
@@ -132,10 +135,60 @@ struct thread *thread_self(void)
 	return tls.thread;
 }
 
+void thread_gate_enter(struct thread *t)
+{
+	if (!t)
+		return;
+	for (;;) {
+		__atomic_store_n(&t->in_gate, 1, __ATOMIC_SEQ_CST);
+		if (!__atomic_load_n(&gate_closed, __ATOMIC_SEQ_CST))
+			return;
+		__atomic_store_n(&t->in_gate, 0, __ATOMIC_SEQ_CST);
+		while (__atomic_load_n(&gate_closed, __ATOMIC_ACQUIRE))
+			sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+	}
+}
+
+void thread_gate_leave(struct thread *t)
+{
+	if (t)
+		__atomic_store_n(&t->in_gate, 0, __ATOMIC_RELEASE);
+}
+
+/*
+ * Waits for a bounded time: a thread may be inside the loader for long, or have ended there. Then
+ * the fork is as safe as it is without us.
+ */
+void thread_gate_close(void)
+{
+	struct lock_state state;
+	struct thread *t;
+	unsigned int tries;
+	bool busy = true;
+
+	__atomic_fetch_add(&gate_closed, 1, __ATOMIC_SEQ_CST);
+	for (tries = 0; busy && tries < GATE_TRIES; tries++) {
+		busy = false;
+		lock_take(&state);
+		for (t = all; t; t = t->next)
+			busy |= t != tls.thread && !t->ended &&
+				__atomic_load_n(&t->in_gate, __ATOMIC_SEQ_CST);
+		lock_drop(&state);
+		if (busy)
+			sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+	}
+}
+
+void thread_gate_open(void)
+{
+	__atomic_fetch_sub(&gate_closed, 1, __ATOMIC_SEQ_CST);
+}
+
 /* All records are those of threads that the child doesn't have. */
 void thread_fork_child(void)
 {
 	all = NULL;
+	gate_closed = 0;
 	nr_ended = 0;
 	tls.tid = 0;
 	tls.thread = NULL;

@@ -17,6 +17,7 @@
 
 struct thread {
 	int tid;
+	uint32_t in_gate;	/* it is in the unwinder or the loader, and may hold their locks */
 	bool ended;		/* its last destructor ran; it may still free memory */
 	struct heap_stream heap;
 	struct thread *next;	/* of all, or of the free ones */
@@ -52,6 +53,21 @@ void thread_abandon(void);
 
 /* The caller's record, made at first use; NULL without memory. */
 struct thread *thread_self(void);
+/*
+ * The gate around what takes locks that fork() copies: the unwinder's and the loader's. A child
+ * forked while another thread holds one of them could never unwind again.
+ *
+ *     thread:  thread_gate_enter() … unwind … thread_gate_leave()
+ *     fork:    thread_gate_close(): nobody is inside, and nobody goes in, until thread_gate_open()
+ *
+ * Both sides store first and look then. @t may be NULL. Close before the capture lock is taken:
+ * who is inside may need it to get out.
+ */
+void thread_gate_enter(struct thread *t);
+void thread_gate_leave(struct thread *t);
+void thread_gate_close(void);
+void thread_gate_open(void);
+
 /* fork child: all other threads are gone, the caller's streams start afresh. */
 void thread_fork_child(void);
 /* Streams of all threads to the sink, at the end. Under the capture lock. */
