@@ -100,6 +100,17 @@ static void text_figure(const struct trace *tr, const struct summary *s, const c
 	fputc('\n', tr->out);
 }
 
+/* vmtrace reserves far more than it uses, so that using more never changes the map. */
+static uint64_t own_bytes(const struct trace *tr)
+{
+	uint64_t sum = 0;
+	size_t i;
+
+	for (i = 0; i < tr->header.nr_own; i++)
+		sum += tr->header.own[i].end - tr->header.own[i].start;
+	return sum;
+}
+
 static void text_mm(const struct trace *tr, const struct summary *s)
 {
 	uint64_t count = s->shadow.value[FIGURE_map_count], peak;
@@ -111,6 +122,9 @@ static void text_mm(const struct trace *tr, const struct summary *s)
 	fprintf(tr->out, "          %-20s %12s %12s\n", "", "shadow", "kernel");
 	text_figure(tr, s, "map_count", FIGURE_map_count, false);
 	text_figure(tr, s, "mapped", FIGURE_total_vm_bytes, true);
+	if (own_bytes(tr))
+		fprintf(tr->out, "          %-20s %12s  reserved, hardly any of it in memory\n",
+			"  of it vmtrace's", out_size(buf, own_bytes(tr)));
 	text_figure(tr, s, "mapped, peak", FIGURE_hiwater_vm_bytes, true);
 	text_figure(tr, s, "data", FIGURE_data_vm_bytes, true);
 	text_figure(tr, s, "stack", FIGURE_stack_vm_bytes, true);
