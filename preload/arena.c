@@ -13,7 +13,8 @@
 #include "no_heap.h"
 
 #define REGION_BYTES (4ull << 30)
-#define REGION_BYTES_LIMITED (64ull << 20)	/* when RLIMIT_AS is set */
+#define REGION_BYTES_LIMITED (64ull << 20)	/* when RLIMIT_AS or RLIMIT_DATA is set */
+#define REGION_KEEP (4ull << 20)	/* room left when the program needs the address space */
 /*
  * Above ASan's shadow and Go's arenas, below every position-independent program, and far from
  * mmap_base, so that get_unmapped_area() of the program never meets us.
@@ -27,12 +28,14 @@ static size_t region_bytes, used;
 
 int arena_init(void)
 {
-	uint64_t limit = RLIM_INFINITY;
+	uint64_t limit = RLIM_INFINITY, data_limit = RLIM_INFINITY;
 	void *p = NULL;
 	int i;
 
 	sys_getrlimit(RLIMIT_AS, &limit);
-	region_bytes = limit == RLIM_INFINITY ? REGION_BYTES : REGION_BYTES_LIMITED;
+	sys_getrlimit(RLIMIT_DATA, &data_limit);
+	region_bytes = limit == RLIM_INFINITY && data_limit == RLIM_INFINITY ? REGION_BYTES :
+									       REGION_BYTES_LIMITED;
 	for (i = 0; i < REGION_TRIES; i++) {
 		p = sys_mmap((void *)(REGION_HINT + (uint64_t)i * REGION_STEP), region_bytes,
 			     PROT_READ | PROT_WRITE,
@@ -105,6 +108,18 @@ uint64_t arena_start(void)
 uint64_t arena_end(void)
 {
 	return arena_start() + region_bytes;
+}
+
+uint64_t arena_shrink(uint64_t *ret_start)
+{
+	uint64_t keep = (used + REGION_KEEP + 4095) & ~4095ull, cut;
+
+	if (keep >= region_bytes)
+		return 0;
+	cut = region_bytes - keep;
+	region_bytes = keep;
+	*ret_start = arena_end();
+	return cut;
 }
 
 size_t arena_resident(void)

@@ -43,6 +43,9 @@ void arena_unmap(void *p, size_t bytes);
 
 uint64_t arena_start(void);
 uint64_t arena_end(void);
+/* Let go of the region's unused end, but for some room. Return: its bytes, for the caller to unmap. */
+uint64_t arena_shrink(uint64_t *ret_start);
+
 /* Bytes of the region that are in memory (mincore(2)). */
 size_t arena_resident(void);
 

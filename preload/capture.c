@@ -21,6 +21,7 @@
 #include "lock.h"
 #include "modules.h"
 #include "recorder.h"
+#include "sink.h"
 #include "sys.h"
 #include "thread.h"
 #include "verify.h"
@@ -33,6 +34,7 @@ struct mm capture_mm;
 
 static volatile bool on;
 static volatile char not_alive, *alive = &not_alive;
+static volatile bool has_userfaultfd;
 static uint64_t seq;
 static uint64_t last_checkpoint_ns;
 static volatile bool checkpoint_wanted;
@@ -112,8 +114,12 @@ static bool may_block(enum mm_op op, const uint64_t arg[6])
 	case MM_MLOCK2:
 	case MM_MLOCKALL:
 		return true;
+	case MM_MUNMAP:
+	case MM_MREMAP:
+		return has_userfaultfd;
 	case MM_MADVISE:
-		return arg[2] == 22 || arg[2] == 23;	/* MADV_POPULATE_READ, _WRITE */
+		/* MADV_POPULATE_READ, _WRITE */
+		return has_userfaultfd || arg[2] == 22 || arg[2] == 23;
 	default:
 		return false;
 	}
@@ -503,6 +509,31 @@ void *capture_brk(void *(*move)(intptr_t arg), intptr_t arg, bool is_sbrk, void 
 	tls.depth--;
 	errno = err;
 	return ret;
+}
+
+void capture_shrink(void)
+{
+	uint64_t start[2] = { 0, 0 }, bytes[2];
+	struct lock_state state;
+	int i;
+
+	if (!capture_is_on() || tls.locked)
+		return;
+	lock_take(&state);
+	bytes[0] = arena_shrink(&start[0]);
+	bytes[1] = sink_shrink(&start[1]);
+	lock_drop(&state);
+	for (i = 0; i < 2; i++) {
+		const uint64_t arg[6] = { start[i], bytes[i] };
+
+		if (bytes[i])
+			capture_call(MM_MUNMAP, SYS_munmap, arg, (void *)capture_shrink, false);
+	}
+}
+
+void capture_note_userfaultfd(void)
+{
+	has_userfaultfd = true;
 }
 
 uint64_t capture_seq(void)

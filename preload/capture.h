@@ -46,6 +46,15 @@ long capture_call(enum mm_op op, long nr, const uint64_t arg[6], void *caller, b
  */
 void *capture_brk(void *(*move)(intptr_t arg), intptr_t arg, bool is_sbrk, void *caller);
 
+/*
+ * The program limits or locks its address space: what we have reserved and don't use goes, as a
+ * munmap() of our own.
+ */
+void capture_shrink(void);
+
+/* userfaultfd(2) was used: a monitor thread may have to run before munmap() and the like return. */
+void capture_note_userfaultfd(void);
+
 /* Heap operations, after (before, for a free) the allocator's own work. errno is kept. */
 void capture_alloc(void *block, size_t size, size_t align);
 void capture_free(void *block);

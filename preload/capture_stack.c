@@ -2,14 +2,20 @@
 /* From the unwinder's frames to a stack id, with a cache per thread in front of the tree. */
 #include "capture.h"
 
+#include <signal.h>
+#include <sys/syscall.h>
+
 #include "config.h"
 #include "lock.h"
 #include "modules.h"
 #include "stacks.h"
+#include "sys.h"
 #include "thread.h"
 #include "unwind.h"
 
 #include "no_heap.h"
+
+#define UNWIND_ROOM 12288	/* bytes of stack that the unwinder may need */
 
 static uint64_t hash_stack(void *const *ips, int nr)
 {
@@ -38,18 +44,35 @@ static uint32_t intern(struct thread *t, void *const *ips, int nr, bool cut)
 	return id;
 }
 
-uint32_t capture_stack(void)
+/*
+ * Is there too little room on a signal handler's stack of its own (sigaltstack(2))? The kernel is
+ * asked only at addresses where the thread's ordinary stack was not seen yet.
+ */
+static bool is_tight(struct thread *t)
+{
+	uintptr_t sp = (uintptr_t)__builtin_frame_address(0);
+	stack_t alt;
+
+	if (sp >= t->stack_low && sp <= t->stack_high)
+		return false;
+	if (!sys_call(SYS_sigaltstack, 0, (long)&alt, 0, 0, 0, 0) && alt.ss_flags & SS_ONSTACK)
+		return sp - (uintptr_t)alt.ss_sp < UNWIND_ROOM;
+	if (!t->stack_high || sp > t->stack_high)
+		t->stack_high = sp;
+	if (!t->stack_low || sp < t->stack_low)
+		t->stack_low = sp;
+	return false;
+}
+
+/* Apart from its caller, so that the room for frames is taken only where there is room. */
+static __attribute__((noinline)) uint32_t take_stack(struct thread *t)
 {
 	void *ips[UNWIND_MAX];
-	struct thread *t;
 	uint64_t hash;
 	uint32_t id, i;
 	bool cut;
 	int nr;
 
-	if (!config.stacks || tls.unwinding)
-		return 0;
-	t = thread_self();
 	thread_gate_enter(t);
 	tls.unwinding = true;
 	nr = unwind_stack(ips, (int)config.stacks, &cut);
@@ -66,4 +89,14 @@ uint32_t capture_stack(void)
 	t->stacks[i].hash = hash;
 	t->stacks[i].id = id;
 	return id;
+}
+
+uint32_t capture_stack(void)
+{
+	struct thread *t;
+
+	if (!config.stacks || tls.unwinding)
+		return 0;
+	t = thread_self();
+	return t && is_tight(t) ? 0 : take_stack(t);
 }

@@ -83,6 +83,16 @@ void fds_close(int handle)
 	}
 }
 
+void fds_forget(int handle)
+{
+	int i;
+
+	for (i = 0; i < FDS_MAX; i++) {
+		if (own[i].fd && own[i].handle == handle)
+			own[i] = (struct own_fd){ 0, 0 };
+	}
+}
+
 bool fds_is_own(int fd)
 {
 	int i;

@@ -16,6 +16,8 @@
 int fds_open(const char *path, int flags, int mode);
 int fds_adopt(int fd);
 void fds_close(int fd);
+/* The number is somebody else's by now: forget it, don't close it. */
+void fds_forget(int fd);
 bool fds_is_own(int fd);
 
 /* Give up the number @fd, which the program wants: the descriptor moves elsewhere. */

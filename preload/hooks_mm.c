@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/shm.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -52,11 +53,12 @@ static void *map_for_unwinder(void *addr, size_t len, int flags, void *caller)
 	return p;
 }
 
-static bool unmap_for_unwinder(void *addr, size_t len)
+static bool unmap_for_unwinder(void *addr, size_t len, void *caller)
 {
 	struct lock_state state;
 
-	if (U(addr) < arena_start() || U(addr) >= arena_end() || tls.locked)
+	if (U(addr) < arena_start() || U(addr) >= arena_end() || tls.locked ||
+	    modules_origin((uintptr_t)caller) != TRACE_ORIGIN_SELF)
 		return false;
 	lock_take(&state);
 	arena_unmap(addr, len);
@@ -84,7 +86,7 @@ EXPORT void *mmap64(void *addr, size_t len, int prot, int flags, int fd, off64_t
 
 EXPORT int munmap(void *addr, size_t len)
 {
-	if (unmap_for_unwinder(addr, len))
+	if (unmap_for_unwinder(addr, len, CALLER))
 		return 0;
 	return (int)CAPTURE(MM_MUNMAP, SYS_munmap, U(addr), len);
 }
@@ -181,6 +183,8 @@ EXPORT int munlock(const void *addr, size_t len)
 
 EXPORT int mlockall(int flags)
 {
+	/* It would make all that we reserved resident. */
+	capture_shrink();
 	return (int)CAPTURE(MM_MLOCKALL, SYS_mlockall, U(flags));
 }
 
@@ -245,4 +249,44 @@ EXPORT int io_setup(int nr_events, void *ctxp)
 EXPORT int io_destroy(void *ctx)
 {
 	return (int)capture_call(MM_IO_DESTROY, SYS_io_destroy, ARGS(U(ctx)), CALLER, false);
+}
+
+/* A limit would count what we reserved: make room before it holds. */
+static bool limits_memory(int resource, const struct rlimit *limit)
+{
+	struct rlimit copy;
+
+	return (resource == RLIMIT_AS || resource == RLIMIT_DATA) && limit &&
+	       sys_read_user(&copy, limit, sizeof(copy)) == sizeof(copy) &&
+	       copy.rlim_cur != RLIM_INFINITY;
+}
+
+static long set_limit(pid_t pid, int resource, const struct rlimit *limit, struct rlimit *old)
+{
+	if ((!pid || pid == sys_getpid()) && limits_memory(resource, limit))
+		capture_shrink();
+	return hook_result(sys_call(SYS_prlimit64, pid, resource, (long)limit, (long)old, 0, 0));
+}
+
+EXPORT int setrlimit(__rlimit_resource_t resource, const struct rlimit *limit)
+{
+	return (int)set_limit(0, (int)resource, limit, NULL);
+}
+
+EXPORT int setrlimit64(__rlimit_resource_t resource, const struct rlimit64 *limit)
+{
+	return (int)set_limit(0, (int)resource, (const struct rlimit *)limit, NULL);
+}
+
+EXPORT int prlimit(pid_t pid, __rlimit_resource_t resource, const struct rlimit *limit,
+		   struct rlimit *old)
+{
+	return (int)set_limit(pid, (int)resource, limit, old);
+}
+
+EXPORT int prlimit64(pid_t pid, __rlimit_resource_t resource, const struct rlimit64 *limit,
+		     struct rlimit64 *old)
+{
+	return (int)set_limit(pid, (int)resource, (const struct rlimit *)limit,
+			      (struct rlimit *)old);
 }

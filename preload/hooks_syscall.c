@@ -53,14 +53,17 @@ static int op_of(long nr, const uint64_t *arg)
 	}
 }
 
-/* A copy of the process without CLONE_VM is a fork by another name. */
+/*
+ * A copy of the process without CLONE_VM is a fork by another name. One that shares descriptors is
+ * left alone: a trace of its own would close the parent's.
+ */
 static bool is_fork(long nr, const uint64_t *arg)
 {
 	uint64_t flags;
 
 	if (nr == SYS_clone3 && sys_read_user(&flags, (const void *)arg[0], sizeof(flags)) == sizeof(flags))
-		return !(flags & (CLONE_VM | CLONE_THREAD));
-	return nr == SYS_fork || (nr == SYS_clone && !(arg[0] & (CLONE_VM | CLONE_THREAD)));
+		return !(flags & (CLONE_VM | CLONE_FILES));
+	return nr == SYS_fork || (nr == SYS_clone && !(arg[0] & (CLONE_VM | CLONE_FILES)));
 }
 
 static long make(long nr, const uint64_t *a)
@@ -111,6 +114,9 @@ static long dispatch(long nr, const uint64_t *arg, void *caller)
 	case SYS_dup3:
 		if (arg[0] != arg[1] && fds_is_own((int)arg[1]))
 			fds_vacate((int)arg[1]);
+		return make(nr, arg);
+	case SYS_userfaultfd:
+		capture_note_userfaultfd();
 		return make(nr, arg);
 	case SYS_execve:
 		capture_exec((const char *)arg[0], (char *const *)arg[1]);

@@ -101,7 +101,13 @@ EXPORT int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
 	tls_area = va_arg(ap, void *);
 	child_tid = va_arg(ap, pid_t *);
 	va_end(ap);
-	if (flags & CLONE_VM || !capture_is_on() || tls.vfork_child || !fn || !stack) {
+	if ((flags & (CLONE_VM | CLONE_VFORK | CLONE_SETTLS)) == (CLONE_VM | CLONE_VFORK)) {
+		tls.vfork_child = true;
+		pid = next.clone_(fn, stack, flags, arg, parent_tid, tls_area, child_tid);
+		tls.vfork_child = false;
+	} else if (flags & (CLONE_VM | CLONE_FILES) || !capture_is_on() || tls.vfork_child || !fn ||
+		   !stack) {
+		/* Shared descriptors: a trace of its own would close the parent's. */
 		pid = next.clone_(fn, stack, flags, arg, parent_tid, tls_area, child_tid);
 	} else {
 		task_fork_prepare();

@@ -98,6 +98,7 @@ static int reopen(int err)
 {
 	if (err != -EBADF && err != -ENOTTY && err != -ESRCH)
 		return err;
+	fds_forget(maps_fd);
 	maps_fd = fds_open("/proc/self/maps", O_RDONLY | O_CLOEXEC, 0);
 	return maps_fd < 0 ? maps_fd : 0;
 }

@@ -29,6 +29,7 @@ static struct module {
 	bool told, seen, own;
 } modules[NR_MODULES];
 static unsigned int nr_modules;
+static uint32_t updating;
 
 static bool in(const struct range *range, uint64_t addr)
 {
@@ -337,24 +338,25 @@ static int take_counts(struct dl_phdr_info *info, size_t size, void *ctx)
 void modules_refresh(void)
 {
 	static unsigned long long known[2];
-	static uint32_t busy;
 	unsigned long long counts[2] = { 0, 0 };
 
 	dl_iterate_phdr(take_counts, counts);
 	if (counts[0] == known[0] && counts[1] == known[1])
 		return;
 	/* Two at once: the second leaves its work to the first, or to the next new stack. */
-	if (__atomic_exchange_n(&busy, 1, __ATOMIC_ACQUIRE))
+	if (__atomic_exchange_n(&updating, 1, __ATOMIC_ACQUIRE))
 		return;
 	update();
 	known[0] = counts[0];
 	known[1] = counts[1];
-	__atomic_store_n(&busy, 0, __ATOMIC_RELEASE);
+	__atomic_store_n(&updating, 0, __ATOMIC_RELEASE);
 }
 
 void modules_tell_again(void)
 {
 	unsigned int i;
+
+	updating = 0;
 
 	for (i = 0; i < nr_modules; i++) {
 		if (modules[i].told)

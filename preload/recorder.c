@@ -8,6 +8,7 @@
 #include "arena.h"
 #include "lock.h"
 #include "sink.h"
+#include "sys.h"
 
 #include "no_heap.h"
 
@@ -95,7 +96,7 @@ void recorder_lost(const char *what, const char *why, uint64_t count)
 /* All but the first byte, then the first byte: the line exists from that store on. */
 static void publish(char *dst, const char *src, size_t len)
 {
-	memcpy(dst + 1, src + 1, len - 1);
+	sys_copy_forward(dst + 1, src + 1, len - 1);
 	__atomic_store_n(dst, src[0], __ATOMIC_RELEASE);
 }
 

@@ -27,6 +27,7 @@
 
 #define WINDOW_BYTES (64ull << 30)
 #define WINDOW_BYTES_LIMITED (256ull << 20)	/* when RLIMIT_AS is set */
+#define WINDOW_KEEP (16ull << 20)	/* room left when the program needs the address space */
 #define WINDOW_HINT 0x210000000000ull
 #define WINDOW_STEP 0x010000000000ull
 #define WINDOW_TRIES 8
@@ -382,6 +383,25 @@ void sink_abandon(int err)
 	fds_close(sink.fd);
 	sink.fd = -1;
 	(void)fail("can't record to ", sink.is_file ? sink.path : config.out, err);
+}
+
+void sink_detach(void)
+{
+	if (sink.window)
+		sys_mmap(sink.window, sink.window_bytes, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+}
+
+uint64_t sink_shrink(uint64_t *ret_start)
+{
+	uint64_t keep = (sink.length + WINDOW_KEEP + 4095) & ~4095ull, cut;
+
+	if (keep >= sink.window_bytes)
+		return 0;
+	cut = sink.window_bytes - keep;
+	sink.window_bytes = keep;
+	*ret_start = sink_end();
+	return cut;
 }
 
 /* A number the program closed behind our back may be its own file by now. */

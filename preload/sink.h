@@ -28,11 +28,16 @@
 int sink_open(bool child);
 /* Give up before the first record was kept: one line on stderr; the file goes. */
 void sink_abandon(int err);
+/* Put harmless memory in the window's place: what is still stored there is nobody's. */
+void sink_detach(void);
 bool sink_is_file(void);
 const char *sink_path(void);		/* "" for a stream */
 uint64_t sink_start(void);		/* window, [start, end); 0, 0 for a stream */
 uint64_t sink_end(void);
 uint64_t sink_bytes(void);		/* written so far */
+
+/* Let go of the window's unused end, but for some room. Return: its bytes, for the caller to unmap. */
+uint64_t sink_shrink(uint64_t *ret_start);
 
 /* File: room of at least @want bytes, all newlines. NULL: full, sink_why() tells. */
 char *sink_chunk(size_t want, size_t *ret_size);

@@ -22,8 +22,8 @@ static uint32_t nr_nodes, max_nodes, table_mask;
 
 bool stacks_init(void)
 {
-	/* A 64th of the region for nodes: 4 million in the usual one. Untouched pages cost nothing. */
-	uint64_t bytes = (arena_end() - arena_start()) / 64;
+	/* A 256th of the region for nodes: a million in the usual one. Untouched pages cost nothing. */
+	uint64_t bytes = (arena_end() - arena_start()) / 256;
 
 	for (max_nodes = 1024; max_nodes * 2 * sizeof(*nodes) <= bytes; max_nodes *= 2)
 		;

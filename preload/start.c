@@ -381,15 +381,15 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 	tls.depth--;
 }
 
-void start_fork_child(void)
+void start_fork_child(int parent_pid, bool nested)
 {
 	static struct mm old;
-	int pid = sys_getppid();
 
+	tls.vfork_child = false;
 	if (!capture_was_on())
 		return;
 	memcpy(parent.path, sink_path(), sizeof(parent.path));
-	parent.pid = pid;
+	parent.pid = parent_pid;
 	parent.seq = capture_seq();
 	speaks = false;
 	capture_set_on(false);
@@ -398,7 +398,9 @@ void start_fork_child(void)
 	capture_reset();
 	verify_reset();
 	stacks_reset();
-	if (!config.follow || !recorder_init() || sink_open(true))
+	if (nested)
+		sink_detach();
+	if (nested || !config.follow || !recorder_init() || sink_open(true))
 		return;
 	try_begin_trace(&old);
 }

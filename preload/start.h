@@ -3,7 +3,16 @@
 #ifndef VMTRACE_START_H
 #define VMTRACE_START_H
 
-/* Under the capture lock, held over the fork. Turns recording off if there is no output. */
-void start_fork_child(void);
+#include <stdbool.h>
+
+/**
+ * start_fork_child() - Under the capture lock, held over the fork.
+ * @parent_pid: who forked.
+ * @nested: a hook was interrupted and will go on in the child, with what it knew of the parent's
+ *          output; such a child is not recorded, and what the hook still stores goes nowhere.
+ *
+ * Turns recording off if there is no output.
+ */
+void start_fork_child(int parent_pid, bool nested);
 
 #endif

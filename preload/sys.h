@@ -24,6 +24,9 @@ static inline bool sys_is_err(long ret)
 /* The instruction itself, in sys_x86_64.S's calling convention. */
 long sys_call(long nr, long a, long b, long c, long d, long e, long f);
 
+/* Front to back, which memcpy() does not promise: a kill leaves a prefix, never a hole. */
+void sys_copy_forward(void *dst, const void *src, size_t len);
+
 void *sys_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset);
 int sys_munmap(void *addr, size_t len);
 int sys_madvise(void *addr, size_t len, int advice);
@@ -45,7 +48,7 @@ uint64_t sys_brk(uint64_t addr);
 int sys_getrlimit(int resource, uint64_t *ret_soft);
 
 /**
- * sys_block_signals() - Block every signal; sys_restore_signals() undoes it.
+ * sys_block_signals() - Block every signal but SIGSYS; sys_restore_signals() undoes it.
  * @ret_old: the kernel's 64-bit mask as it was.
  */
 void sys_block_signals(uint64_t *ret_old);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The two pieces that need the machine's registers: the system call itself, and vfork, whose
+ * The pieces that need the machine's registers: the system call itself, an ordered copy, and vfork, whose
  * child returns through our caller's frame and therefore must leave nothing of ours on the stack.
  */
 	.text
@@ -22,6 +22,18 @@ sys_call:
 	ret
 	.cfi_endproc
 	.size	sys_call, .-sys_call
+
+/* void sys_copy_forward(void *dst, const void *src, size_t len) */
+	.globl	sys_copy_forward
+	.hidden	sys_copy_forward
+	.type	sys_copy_forward, @function
+sys_copy_forward:
+	.cfi_startproc
+	mov	%rdx, %rcx
+	rep movsb
+	ret
+	.cfi_endproc
+	.size	sys_copy_forward, .-sys_copy_forward
 
 /*
  * pid_t vfork(void)

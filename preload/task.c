@@ -28,6 +28,8 @@
 #define ARGV_BYTES 4096
 
 static struct lock_state fork_state;
+static int fork_parent;
+static bool fork_nested;	/* by a signal handler that interrupted a hook */
 
 void task_init(void)
 {
@@ -37,19 +39,20 @@ void task_init(void)
 void task_fork_prepare(void)
 {
 	struct lock_state state;
+	bool nested = tls.depth > 0;
 
 	tls.depth++;
 	thread_gate_close();
 	lock_take(&state);
 	fork_state = state;
-	tls.locked = true;
+	fork_parent = sys_getpid();
+	fork_nested = nested;
 }
 
 void task_fork_parent(void)
 {
 	struct lock_state state = fork_state;
 
-	tls.locked = false;
 	lock_drop(&state);
 	thread_gate_open();
 	tls.depth--;
@@ -60,8 +63,7 @@ void task_fork_child(void)
 	struct lock_state state = fork_state;
 	int err = errno;
 
-	start_fork_child();
-	tls.locked = false;
+	start_fork_child(fork_parent, fork_nested);
 	lock_drop(&state);
 	tls.depth--;
 	errno = err;

@@ -18,6 +18,7 @@
 struct thread {
 	int tid;
 	uint32_t in_gate;	/* it is in the unwinder or the loader, and may hold their locks */
+	uintptr_t stack_low, stack_high;	/* seen of its stack, signal stacks not counted */
 	bool ended;		/* its last destructor ran; it may still free memory */
 	struct heap_stream heap;
 	struct thread *next;	/* of all, or of the free ones */
@@ -31,7 +32,7 @@ struct thread_local_state {
 	volatile int depth;		/* > 0: vmtrace's own code is running */
 	volatile bool unwinding;
 	volatile bool self_test;	/* calls are counted, not recorded */
-	volatile bool locked;		/* the capture lock is held over a fork */
+	volatile bool locked;		/* this thread holds the capture lock */
 	volatile bool vfork_child;	/* another process runs on this thread's memory */
 	uint32_t self_test_seen;	/* bits by enum mm_op */
 	uint32_t vfork_stack;		/* of the vfork under way */
