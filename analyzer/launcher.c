@@ -263,6 +263,38 @@ static void pass_signals_on(void)
 			sigaction(passed[i], &action, NULL);
 }
 
+/*
+ * A relative name counts from where we are now, wherever the program or its children go: all
+ * traces of a run lie together. '%' in the folder's own name is doubled, as the pattern wants it.
+ */
+static void settle_output(void)
+{
+	const char *out = getenv("VMTRACE_OUT");
+	char *folder, *path, *to;
+	size_t length;
+
+	if (!out || !*out)
+		out = "vmtrace.%e.%p.json";
+	if (*out == '/' || strncmp(out, "fd:", 3) == 0 || strncmp(out, "unix:", 5) == 0)
+		return;
+	folder = getcwd(NULL, 0);
+	length = folder ? strlen(folder) : 0;
+	path = folder ? malloc(2 * length + strlen(out) + 2) : NULL;
+	if (path) {
+		to = path;
+		for (size_t i = 0; i < length; i++) {
+			if (folder[i] == '%')
+				*to++ = '%';
+			*to++ = folder[i];
+		}
+		*to++ = '/';
+		strcpy(to, out);
+		setenv("VMTRACE_OUT", path, 1);
+	}
+	free(path);
+	free(folder);
+}
+
 /* Becomes the program; if that fails the pipe tells why. */
 _Noreturn static void run_program(char **argv, const char *library, int fd)
 {
@@ -271,6 +303,7 @@ _Noreturn static void run_program(char **argv, const char *library, int fd)
 	(void)snprintf(where, sizeof(where), "fd:%d", fd);
 	setenv("VMTRACE_HANDSHAKE", where, 1);
 	set_preload(library);
+	settle_output();
 	execvp(argv[0], argv);
 	dprintf(fd, "exec %d\n", errno);
 	_exit(EXIT_REFUSED);
