@@ -118,35 +118,36 @@ EXPORT int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
 	return pid;
 }
 
-/* The child shares our memory but runs libc's code only, with every signal blocked. */
-EXPORT int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
-		       const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
-{
-	uint32_t stack = stack_here();
-	pid_t child = 0;
-	int err;
+/* posix_spawn() or posix_spawnp(), which differ only in how they find the file. */
+typedef int spawn_fn(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions,
+		     const posix_spawnattr_t *attr, char *const argv[], char *const envp[]);
 
-	next_resolve();
-	err = next.posix_spawn_(&child, path, actions, attr, argv, envp);
+/* The child shares our memory but runs libc's code only, with every signal blocked. */
+static int spawn(spawn_fn *real, uint32_t stack, pid_t *pid, const char *file,
+		 const posix_spawn_file_actions_t *actions, const posix_spawnattr_t *attr,
+		 char *const argv[], char *const envp[])
+{
+	pid_t child = 0;
+	int err = real(&child, file, actions, attr, argv, envp);
+
 	if (!err && pid)
 		*pid = child;
 	capture_fork("posix_spawn", err ? -err : child, stack);
 	return err;
 }
 
+EXPORT int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_actions_t *actions,
+		       const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
+{
+	next_resolve();
+	return spawn(next.posix_spawn_, stack_here(), pid, path, actions, attr, argv, envp);
+}
+
 EXPORT int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions,
 			const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
 {
-	uint32_t stack = stack_here();
-	pid_t child = 0;
-	int err;
-
 	next_resolve();
-	err = next.posix_spawnp_(&child, file, actions, attr, argv, envp);
-	if (!err && pid)
-		*pid = child;
-	capture_fork("posix_spawn", err ? -err : child, stack);
-	return err;
+	return spawn(next.posix_spawnp_, stack_here(), pid, file, actions, attr, argv, envp);
 }
 
 EXPORT int execve(const char *path, char *const argv[], char *const envp[])

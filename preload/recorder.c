@@ -25,7 +25,7 @@ static struct jsonw writer;
 static char *record;			/* RECORD_MAX bytes */
 static char *main_chunk;
 static size_t main_size, main_len;
-static uint64_t start_ns, nr_events;
+static uint64_t start_ns;
 
 /* What was dropped, by kind and reason, until a `lost` event could be written. */
 static struct lost {
@@ -45,7 +45,6 @@ bool recorder_init(void)
 	main_size = main_len = 0;
 	tally = NULL;
 	behind = false;
-	nr_events = 0;
 	nr_lost = 0;
 	memset(lost, 0, sizeof(lost));
 	return record;
@@ -67,11 +66,6 @@ uint64_t recorder_now(void)
 uint64_t recorder_nr_lost(void)
 {
 	return __atomic_load_n(&nr_lost, __ATOMIC_RELAXED);
-}
-
-uint64_t recorder_nr_events(void)
-{
-	return nr_events;
 }
 
 void recorder_lost(const char *what, const char *why, uint64_t count)
@@ -171,10 +165,8 @@ bool recorder_commit(struct jsonw *w)
 		recorder_lost("event", "size", 1);
 		return false;
 	}
-	if (append(w->buf, len)) {
-		nr_events++;
+	if (append(w->buf, len))
 		return true;
-	}
 	recorder_lost("event", sink_why(), 1);
 	tell_full();
 	return false;

@@ -57,7 +57,6 @@ void recorder_lost(const char *what, const char *why, uint64_t count);
 /* Write what is counted as `lost` events, if there is room again. */
 void recorder_flush_lost(void);
 uint64_t recorder_nr_lost(void);
-uint64_t recorder_nr_events(void);
 
 /* Operations; addresses as the allocator returned them. */
 void recorder_heap_alloc(struct heap_stream *s, int tid, uint64_t ns, uint64_t addr, size_t size,

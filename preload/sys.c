@@ -21,11 +21,6 @@ void *sys_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset
 	return (void *)sys_call(SYS_mmap, (long)addr, (long)len, prot, flags, fd, offset);
 }
 
-int sys_munmap(void *addr, size_t len)
-{
-	return (int)sys_call(SYS_munmap, (long)addr, (long)len, 0, 0, 0, 0);
-}
-
 int sys_madvise(void *addr, size_t len, int advice)
 {
 	return (int)sys_call(SYS_madvise, (long)addr, (long)len, advice, 0, 0, 0);

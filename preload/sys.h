@@ -28,7 +28,6 @@ long sys_call(long nr, long a, long b, long c, long d, long e, long f);
 void sys_copy_forward(void *dst, const void *src, size_t len);
 
 void *sys_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset);
-int sys_munmap(void *addr, size_t len);
 int sys_madvise(void *addr, size_t len, int advice);
 int sys_open(const char *path, int flags, int mode);
 int sys_close(int fd);

@@ -31,7 +31,6 @@ static unsigned int nr_vmas;
 static struct walk {
 	struct mm *mm;
 	struct vma *next;		/* shadow's, not yet matched */
-	uint64_t end;			/* of the walk */
 	struct verify_range touched[2];
 	uint64_t seq;
 	unsigned int nr_diffs, nr_vmas;
@@ -362,7 +361,6 @@ static unsigned int compare_range(struct mm *mm, uint64_t start, uint64_t end,
 
 	walk.mm = mm;
 	walk.next = find_vma(mm, start);
-	walk.end = end;
 	memcpy(walk.touched, touched, sizeof(walk.touched));
 	walk.seq = seq;
 	walk.nr_diffs = walk.nr_vmas = 0;
