@@ -20,6 +20,7 @@
 #include "kmaps.h"
 #include "lock.h"
 #include "modules.h"
+#include "patch.h"
 #include "recorder.h"
 #include "sink.h"
 #include "sys.h"
@@ -448,9 +449,28 @@ static bool pass_through(enum mm_op op)
 	return !capture_is_on() || tls.self_test || tls.locked;
 }
 
-long capture_call(enum mm_op op, long nr, const uint64_t arg[6], void *caller, bool raw)
+/*
+ * A site in the loader's text is the loader's. libc's is libc's own if libc called the function it
+ * is in: mmap() called by malloc(). Called from elsewhere, past our symbol, it is the program's.
+ */
+static enum trace_origin origin_of_stack(uint32_t stack)
 {
-	enum trace_origin origin;
+	int by_symbol = tls.symbol_origin;
+	uint64_t ips[2] = { 0, 0 };
+
+	tls.symbol_origin = 0;
+	if (by_symbol)
+		return (enum trace_origin)(by_symbol - 1);
+	if (tls.unwinding)
+		return TRACE_ORIGIN_SELF;
+	capture_innermost(stack, ips);
+	if (modules_origin(ips[0]) == TRACE_ORIGIN_LOADER)
+		return TRACE_ORIGIN_LOADER;
+	return ips[1] ? modules_origin(ips[1]) : TRACE_ORIGIN_LIBC;
+}
+
+long capture_call(enum mm_op op, long nr, const uint64_t arg[6], enum trace_origin origin)
+{
 	struct lock_state state;
 	uint64_t before;
 	uint32_t stack;
@@ -459,9 +479,10 @@ long capture_call(enum mm_op op, long nr, const uint64_t arg[6], void *caller, b
 	if (pass_through(op))
 		return sys_call(nr, (long)arg[0], (long)arg[1], (long)arg[2], (long)arg[3],
 				(long)arg[4], (long)arg[5]);
-	origin = raw ? TRACE_ORIGIN_RAW : modules_origin((uintptr_t)caller);
 	tls.depth++;
 	stack = capture_stack();
+	if (origin == CAPTURE_ORIGIN_OF_STACK)
+		origin = origin_of_stack(stack);
 	before = recorder_now();
 	if (may_block(op, arg))
 		ret = sys_call(nr, (long)arg[0], (long)arg[1], (long)arg[2], (long)arg[3],
@@ -483,7 +504,8 @@ long capture_call(enum mm_op op, long nr, const uint64_t arg[6], void *caller, b
 	return ret;
 }
 
-void *capture_brk(void *(*move)(intptr_t arg), intptr_t arg, bool is_sbrk, void *caller)
+void *capture_brk(void *(*move)(intptr_t arg), intptr_t arg, bool is_sbrk,
+		  enum trace_origin origin)
 {
 	uint64_t args[6] = { 0 };
 	struct lock_state state;
@@ -491,13 +513,19 @@ void *capture_brk(void *(*move)(intptr_t arg), intptr_t arg, bool is_sbrk, void 
 	void *ret;
 	int err;
 
+	if (patch_has(SYS_brk)) {
+		tls.symbol_origin = 1 + (int)origin;
+		ret = move(arg);
+		tls.symbol_origin = 0;
+		return ret;
+	}
 	if (pass_through(MM_BRK) || (is_sbrk && !arg))
 		return move(arg);
 	tls.depth++;
 	stack = capture_stack();
 	lock_take(&state);
 	args[0] = is_sbrk ? sys_brk(0) + (uint64_t)arg : (uint64_t)arg;
-	begin_event(MM_BRK, args, modules_origin((uintptr_t)caller));
+	begin_event(MM_BRK, args, origin);
 	event.before_ns = recorder_now();
 	ret = move(arg);
 	err = errno;
@@ -527,7 +555,7 @@ void capture_shrink(void)
 		const uint64_t arg[6] = { start[i], bytes[i] };
 
 		if (bytes[i])
-			capture_call(MM_MUNMAP, SYS_munmap, arg, (void *)capture_shrink, false);
+			capture_call(MM_MUNMAP, SYS_munmap, arg, TRACE_ORIGIN_SELF);
 	}
 }
 

@@ -16,7 +16,6 @@
 #include <stdint.h>
 #include <vmtrace/trace.h>
 
-
 extern struct mm capture_mm;
 
 /*
@@ -29,22 +28,26 @@ void capture_set_on(bool on);
 /* The same without the page: what a fork handler in the child asks about the parent. */
 bool capture_was_on(void);
 
+/* Not an origin yet: the innermost frames tell, libc's site and who called the function it is in. */
+#define CAPTURE_ORIGIN_OF_STACK TRACE_NR_ORIGINS
+
 /**
  * capture_call() - Make a system call and record it.
  * @nr:     its number.
- * @caller: return address of the hook.
- * @raw:    it came through syscall(2).
  *
  * Return: the kernel's result, -errno on failure.
  */
-long capture_call(enum mm_op op, long nr, const uint64_t arg[6], void *caller, bool raw);
+long capture_call(enum mm_op op, long nr, const uint64_t arg[6], enum trace_origin origin);
 
 /**
- * capture_brk() - The break was moved by libc's brk() or sbrk(), called through @move.
- * @wanted: new break, or the increment for sbrk.
+ * capture_brk() - The break is moved by libc's brk() or sbrk(), called through @move.
+ * @arg: new break, or the increment for sbrk.
+ *
+ * Where libc's system call is captured at its site, only the caller is remembered for it.
  * Return: what @move returned; errno as it left it.
  */
-void *capture_brk(void *(*move)(intptr_t arg), intptr_t arg, bool is_sbrk, void *caller);
+void *capture_brk(void *(*move)(intptr_t arg), intptr_t arg, bool is_sbrk,
+		  enum trace_origin origin);
 
 /*
  * The program limits or locks its address space: what we have reserved and don't use goes, as a
@@ -67,11 +70,11 @@ void capture_realloc(void *block, size_t size, void *old, uint64_t before_ns);
  * trace about modules loaded since. Return: 0 with stacks off or inside the unwinder.
  */
 uint32_t capture_stack(void);
+/* Its two innermost frames, taken now if stacks are off; 0 where there is none. */
+void capture_innermost(uint32_t stack, uint64_t ret_ips[2]);
 
 /* Tasks. @call names the function; @child: pid, or -errno. */
 void capture_fork(const char *call, long child, uint32_t stack);
-void capture_exec(const char *path, char *const argv[]);
-void capture_exec_failed(int err);
 void capture_thread_start(void);
 void capture_thread_end(void);	/* under the capture lock */
 

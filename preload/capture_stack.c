@@ -64,6 +64,18 @@ static bool is_tight(struct thread *t)
 	return false;
 }
 
+static int unwind(struct thread *t, void **ips, int max, bool *ret_cut)
+{
+	int nr;
+
+	thread_gate_enter(t);
+	tls.unwinding = true;
+	nr = unwind_stack(ips, max, ret_cut);
+	tls.unwinding = false;
+	thread_gate_leave(t);
+	return nr;
+}
+
 /* Apart from its caller, so that the room for frames is taken only where there is room. */
 static __attribute__((noinline)) uint32_t take_stack(struct thread *t)
 {
@@ -73,11 +85,7 @@ static __attribute__((noinline)) uint32_t take_stack(struct thread *t)
 	bool cut;
 	int nr;
 
-	thread_gate_enter(t);
-	tls.unwinding = true;
-	nr = unwind_stack(ips, (int)config.stacks, &cut);
-	tls.unwinding = false;
-	thread_gate_leave(t);
+	nr = unwind(t, ips, (int)config.stacks, &cut);
 	if (!t)
 		return intern(NULL, ips, nr, cut);
 	hash = hash_stack(ips, nr);
@@ -99,4 +107,24 @@ uint32_t capture_stack(void)
 		return 0;
 	t = thread_self();
 	return t && is_tight(t) ? 0 : take_stack(t);
+}
+
+void capture_innermost(uint32_t stack, uint64_t ret_ips[2])
+{
+	struct thread *t;
+	void *ips[UNWIND_MAX];
+	int nr, i;
+	bool cut;
+
+	ret_ips[0] = ret_ips[1] = 0;
+	if (stack) {
+		stacks_innermost(stack, ret_ips);
+		return;
+	}
+	t = thread_self();
+	if (tls.unwinding || (t && is_tight(t)))
+		return;
+	nr = unwind(t, ips, 2, &cut);
+	for (i = 0; i < nr; i++)
+		ret_ips[i] = (uint64_t)(uintptr_t)ips[i];
 }

@@ -61,14 +61,20 @@ static bool set_out(struct config *c, const char *value)
 	return true;
 }
 
+const char *config_tier_name(enum config_tier tier)
+{
+	static const char *const names[] = { "symbols", "libc", "all" };
+
+	return names[tier];
+}
+
 static bool set_capture(struct config *c, const char *value)
 {
-	static const char *const tiers[] = { "symbols", "libc", "all" };
-	size_t i;
+	int i;
 
-	for (i = 0; i < sizeof(tiers) / sizeof(tiers[0]); i++) {
-		if (!strcmp(value, tiers[i])) {
-			c->capture_asked = tiers[i];
+	for (i = TIER_SYMBOLS; i <= TIER_ALL; i++) {
+		if (!strcmp(value, config_tier_name((enum config_tier)i))) {
+			c->tier = (enum config_tier)i;
 			return true;
 		}
 	}
@@ -210,7 +216,7 @@ void config_read(struct config *c, char **envp)
 
 	*c = (struct config){
 		.out = "vmtrace.%e.%p.json",
-		.capture_asked = "symbols",
+		.tier = TIER_LIBC,
 		.verify = VERIFY_EVERY,
 		.verify_every = 1,
 		.verify_default = true,

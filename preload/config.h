@@ -9,12 +9,13 @@
 #define CONFIG_PATH_MAX 4096
 #define CONFIG_STACKS_MAX 128	/* frames */
 
+enum config_tier { TIER_SYMBOLS, TIER_LIBC, TIER_ALL };
 enum config_verify { VERIFY_OFF, VERIFY_FINAL, VERIFY_CHECKPOINT, VERIFY_EVERY };
 enum config_frames { FRAMES_OFF, FRAMES_FINAL, FRAMES_CHECKPOINT };
 
 struct config {
 	char out[CONFIG_PATH_MAX];	/* VMTRACE_OUT, unexpanded */
-	const char *capture_asked;	/* "symbols", "libc", "all" */
+	enum config_tier tier;		/* VMTRACE_CAPTURE: as asked, not as reached */
 	enum config_verify verify;
 	bool verify_default;		/* nothing was asked: what the kernel can do decides */
 	uint32_t verify_every;		/* VERIFY_EVERY: check each n-th event */
@@ -36,6 +37,8 @@ struct config {
  * Context: startup.
  */
 void config_read(struct config *ret_config, char **envp);
+
+const char *config_tier_name(enum config_tier tier);
 
 /* "vmtrace: ", the words given (NULL ends them), a newline: one write to stderr. */
 void config_warn(const char *word, ...);

@@ -24,8 +24,9 @@
 #include "thread.h"
 
 #define ARGS(...) ((const uint64_t[6]){ __VA_ARGS__ })
+#define ORIGIN modules_origin((uintptr_t)CALLER)
 #define U(x) ((uint64_t)(x))
-#define CAPTURE(op, nr, ...) hook_result(capture_call(op, nr, ARGS(__VA_ARGS__), CALLER, false))
+#define CAPTURE(op, nr, ...) hook_result(capture_call(op, nr, ARGS(__VA_ARGS__), ORIGIN))
 
 #ifndef SYS_mseal
 #define SYS_mseal 462
@@ -132,13 +133,13 @@ static void *move_sbrk(intptr_t increment)
 EXPORT int brk(void *addr)
 {
 	next_resolve();
-	return (int)(intptr_t)capture_brk(move_brk, (intptr_t)addr, false, CALLER);
+	return (int)(intptr_t)capture_brk(move_brk, (intptr_t)addr, false, ORIGIN);
 }
 
 EXPORT void *sbrk(intptr_t increment)
 {
 	next_resolve();
-	return capture_brk(move_sbrk, increment, true, CALLER);
+	return capture_brk(move_sbrk, increment, true, ORIGIN);
 }
 
 EXPORT int madvise(void *addr, size_t len, int advice)
@@ -153,7 +154,7 @@ EXPORT int posix_madvise(void *addr, size_t len, int advice)
 
 	if (advice == POSIX_MADV_DONTNEED)
 		return 0;
-	ret = capture_call(MM_MADVISE, SYS_madvise, ARGS(U(addr), len, U(advice)), CALLER, false);
+	ret = capture_call(MM_MADVISE, SYS_madvise, ARGS(U(addr), len, U(advice)), ORIGIN);
 	return (int)-ret;
 }
 
@@ -242,13 +243,12 @@ int io_destroy(void *ctx);
 
 EXPORT int io_setup(int nr_events, void *ctxp)
 {
-	return (int)capture_call(MM_IO_SETUP, SYS_io_setup, ARGS(U(nr_events), U(ctxp)), CALLER,
-				 false);
+	return (int)capture_call(MM_IO_SETUP, SYS_io_setup, ARGS(U(nr_events), U(ctxp)), ORIGIN);
 }
 
 EXPORT int io_destroy(void *ctx)
 {
-	return (int)capture_call(MM_IO_DESTROY, SYS_io_destroy, ARGS(U(ctx)), CALLER, false);
+	return (int)capture_call(MM_IO_DESTROY, SYS_io_destroy, ARGS(U(ctx)), ORIGIN);
 }
 
 /* A limit would count what we reserved: make room before it holds. */

@@ -1,27 +1,34 @@
 /* SPDX-License-Identifier: MIT */
 /* fork and its kin, exec and its spellings, the ways to end, and thread creation. */
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <spawn.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "arena.h"
 #include "capture.h"
+#include "dispatch.h"
+#include "exec.h"
 #include "hooks.h"
 #include "lock.h"
 #include "modules.h"
 #include "next.h"
+#include "patch.h"
 #include "task.h"
 #include "thread.h"
 
+#define U(x) ((uint64_t)(x))
 #define NR_EXECL 1024	/* arguments of execl() and its kin */
 
 extern char **environ;
 
 pid_t _Fork(void);
+int execveat(int fd, const char *path, char *const argv[], char *const envp[], int flags);
 
 static uint32_t stack_here(void)
 {
@@ -101,7 +108,8 @@ EXPORT int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
 	tls_area = va_arg(ap, void *);
 	child_tid = va_arg(ap, pid_t *);
 	va_end(ap);
-	if ((flags & (CLONE_VM | CLONE_VFORK | CLONE_SETTLS)) == (CLONE_VM | CLONE_VFORK)) {
+	if ((flags & (CLONE_VM | CLONE_VFORK | CLONE_SETTLS)) == (CLONE_VM | CLONE_VFORK) &&
+	    !patch_has(SYS_clone)) {
 		tls.vfork_child = true;
 		pid = next.clone_(fn, stack, flags, arg, parent_tid, tls_area, child_tid);
 		tls.vfork_child = false;
@@ -152,23 +160,25 @@ EXPORT int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_act
 
 EXPORT int execve(const char *path, char *const argv[], char *const envp[])
 {
-	int ret;
+	const uint64_t arg[6] = { U(path), U(argv), U(envp) };
 
-	next_resolve();
-	capture_exec(path, argv);
-	ret = next.execve_(path, argv, envp);
-	capture_exec_failed(errno);
-	return ret;
+	return (int)hook_result(dispatch(SYS_execve, arg, DISPATCH_BY_NUMBER));
 }
 
+/* libc searches the path; each try arrives at its site, if that is patched. */
 EXPORT int execvpe(const char *file, char *const argv[], char *const envp[])
 {
-	int ret;
+	bool at_site = patch_has(SYS_execve);
+	int ret, err;
 
 	next_resolve();
-	capture_exec(file, argv);
+	if (!at_site)
+		exec_record(file, argv);
 	ret = next.execvpe_(file, argv, envp);
-	capture_exec_failed(errno);
+	err = errno;
+	if (!at_site)
+		exec_record_failure(err);
+	errno = err;
 	return ret;
 }
 
@@ -184,13 +194,20 @@ EXPORT int execvp(const char *file, char *const argv[])
 
 EXPORT int fexecve(int fd, char *const argv[], char *const envp[])
 {
-	int ret;
+	const uint64_t arg[6] = { U(fd), U(""), U(argv), U(envp), AT_EMPTY_PATH };
 
-	next_resolve();
-	capture_exec("", argv);
-	ret = next.fexecve_(fd, argv, envp);
-	capture_exec_failed(errno);
-	return ret;
+	if (fd < 0 || !arg[2] || !arg[3]) {
+		errno = EINVAL;
+		return -1;
+	}
+	return (int)hook_result(dispatch(SYS_execveat, arg, DISPATCH_BY_NUMBER));
+}
+
+EXPORT int execveat(int fd, const char *path, char *const argv[], char *const envp[], int flags)
+{
+	const uint64_t arg[6] = { U(fd), U(path), U(argv), U(envp), U(flags) };
+
+	return (int)hook_result(dispatch(SYS_execveat, arg, DISPATCH_BY_NUMBER));
 }
 
 /* Collect a NULL-ended list; @ret_envp gets what follows it. Return: false if it is too long. */
@@ -330,6 +347,12 @@ static void *launch_run(void *arg)
 	return l.start(l.arg);
 }
 
+/* Threads are seen where libc makes them, also those it makes for itself. */
+static bool sees_threads(void)
+{
+	return patch_has(SYS_clone3) || patch_has(SYS_clone);
+}
+
 EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(*start)(void *),
 			  void *arg)
 {
@@ -337,7 +360,7 @@ EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(
 	int err;
 
 	next_resolve();
-	if (capture_is_on() && !tls.locked)
+	if (capture_is_on() && !tls.locked && !sees_threads())
 		l = launch_get();
 	if (!l)
 		return next.pthread_create_(thread, attr, start, arg);

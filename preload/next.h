@@ -34,9 +34,7 @@
 	X(posix_spawnp_, "posix_spawnp", int, \
 	  (pid_t *, const char *, const posix_spawn_file_actions_t *, const posix_spawnattr_t *, \
 	   char *const[], char *const[])) \
-	X(execve_, "execve", int, (const char *, char *const[], char *const[])) \
 	X(execvpe_, "execvpe", int, (const char *, char *const[], char *const[])) \
-	X(fexecve_, "fexecve", int, (int, char *const[], char *const[])) \
 	X(pthread_create_, "pthread_create", int, \
 	  (pthread_t *, const pthread_attr_t *, void *(*)(void *), void *)) \
 	X(dlclose_, "dlclose", int, (void *)) \

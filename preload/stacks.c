@@ -148,3 +148,9 @@ bool stacks_equal(uint32_t id, void *const *ips, int nr, bool cut)
 	}
 	return cut ? id && !nodes[id].ip : !id;
 }
+
+void stacks_innermost(uint32_t id, uint64_t ret_ips[2])
+{
+	ret_ips[0] = nodes[id].ip;
+	ret_ips[1] = nodes[nodes[id].parent].ip;
+}

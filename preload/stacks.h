@@ -28,4 +28,7 @@ uint32_t stacks_intern(void *const *ips, int nr, bool cut);
 /* Is @id exactly this stack? Context: any. */
 bool stacks_equal(uint32_t id, void *const *ips, int nr, bool cut);
 
+/* The two innermost return addresses of @id; 0 where there is none. Context: any. */
+void stacks_innermost(uint32_t id, uint64_t ret_ips[2]);
+
 #endif

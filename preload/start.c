@@ -17,7 +17,6 @@
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <termios.h>
@@ -27,14 +26,16 @@
 #include "arena.h"
 #include "capture.h"
 #include "config.h"
-#include "errnames.h"
+#include "exec.h"
 #include "frames.h"
 #include "kmaps.h"
 #include "lock.h"
 #include "modules.h"
 #include "next.h"
+#include "patch.h"
 #include "process.h"
 #include "recorder.h"
+#include "selftest.h"
 #include "sink.h"
 #include "snapshot.h"
 #include "stacks.h"
@@ -48,7 +49,7 @@
 
 static const struct mm_alloc mm_memory = { .alloc = arena_mm_alloc };
 static uint64_t start_ns, realtime_ns;
-static uint32_t self_test_seen;
+static enum config_tier tier;
 static bool speaks;		/* the start and the end line go to a terminal */
 
 /* The trace this process' parent writes; pid 0: none. */
@@ -64,60 +65,6 @@ static uint64_t read_clock(clockid_t clock)
 
 	clock_gettime(clock, &now);
 	return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
-}
-
-/*
- * Call each symbol as the program would and see whether it arrives here. What can't be tried
- * without harm is tried in a form that fails.
- */
-static void run_self_test(void)
-{
-	const size_t page = MM_PAGE_SIZE;
-	void *p, *brk_now;
-
-	tls.self_test = true;
-	p = mmap(NULL, 4 * page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (p != MAP_FAILED) {
-		mprotect(p, page, PROT_NONE);
-		pkey_mprotect(p, page, PROT_NONE, 99);
-		madvise(p, page, MADV_NORMAL);
-		mlock(p + page, 0);
-		mlock2(p + page, 0, 1);
-		munlock(p + page, 0);
-		p = mremap(p, 4 * page, 4 * page, 0);
-		munmap(p, 4 * page);
-	}
-	brk_now = sbrk(0);
-	(void)brk(brk_now);
-	syscall(SYS_remap_file_pages, 0, 0, 0, 0, 0);
-	syscall(SYS_shmat, -1, 0, 0);
-	syscall(SYS_shmdt, 1);
-	syscall(SYS_mbind, 1, 0, 0, 0, 0, 0);
-	tls.self_test = false;
-	self_test_seen = tls.self_test_seen;
-}
-
-static void put_capture(struct jsonw *w)
-{
-	static const char *const names[MM_OP_COUNT] = {
-#define CALL(op, name, args) [op] = name,
-		TRACE_CALLS(CALL)
-#undef CALL
-	};
-	static const enum mm_op tried[] = { MM_MMAP, MM_MPROTECT, MM_PKEY_MPROTECT, MM_MADVISE,
-					    MM_MLOCK, MM_MLOCK2, MM_MUNLOCK, MM_MREMAP, MM_MUNMAP,
-					    MM_BRK, MM_REMAP_FILE_PAGES, MM_SHMAT, MM_SHMDT,
-					    MM_MBIND };
-	size_t i;
-
-	jsonw_object(w, "capture");
-	jsonw_str(w, "tier", "symbols");
-	jsonw_str(w, "asked", config.capture_asked);
-	jsonw_object(w, "self_test");
-	for (i = 0; i < sizeof(tried) / sizeof(tried[0]); i++)
-		jsonw_bool(w, names[tried[i]], self_test_seen & 1u << tried[i]);
-	jsonw_object_end(w);
-	jsonw_object_end(w);
 }
 
 static void put_config(struct jsonw *w)
@@ -190,7 +137,7 @@ static bool record_header(void)
 	jsonw_num(w, "start_ns", (int64_t)start_ns);
 	jsonw_num(w, "realtime_ns", (int64_t)realtime_ns);
 	jsonw_object_end(w);
-	put_capture(w);
+	selftest_put(w, tier);
 	put_config(w);
 	put_parent(w);
 	put_own(w);
@@ -335,11 +282,27 @@ static void start_line(void)
 	struct termios tio;
 
 	speaks = !config.quiet && !sys_ioctl(2, TCGETS, &tio);
-	if (!config.quiet && strcmp(config.capture_asked, "symbols"))
-		config_warn("VMTRACE_CAPTURE=", config.capture_asked,
-			    ": not in this version; symbols is used", NULL);
 	if (speaks)
 		config_warn("recording to ", sink_is_file() ? sink_path() : config.out, NULL);
+}
+
+/* Into libc and the loader, and a trial of everything. */
+static void reach_tier(void)
+{
+	const char *site = NULL;
+
+	tier = TIER_SYMBOLS;
+	if (config.tier >= TIER_LIBC && !kmaps_init(config.maps_text) && patch_init(false))
+		tier = TIER_LIBC;
+	selftest_run(tier);
+	if (config.quiet)
+		return;
+	if (tier < config.tier)
+		config_warn("VMTRACE_CAPTURE=", config_tier_name(config.tier), ": ",
+			    "libc can't be patched; calls made inside it are not captured", NULL);
+	else if ((site = patch_missing(0)))
+		config_warn("no system call to patch in ", site, "; its changes are not captured",
+			    NULL);
 }
 
 __attribute__((constructor)) static void start(int argc, char **argv, char **envp)
@@ -362,7 +325,8 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 			unwind_init();
 			tls.unwinding = false;
 		}
-		run_self_test();
+		reach_tier();
+		exec_init(envp);
 		lock_take(&state);
 		on = try_begin_trace(NULL);
 		lock_drop(&state);

@@ -8,24 +8,20 @@
 #include "task.h"
 
 #include <errno.h>
+#include <linux/sched.h>
 #include <pthread.h>
-#include <string.h>
+#include <sys/syscall.h>
 
 #include "capture.h"
-#include "config.h"
 #include "errnames.h"
 #include "hooks.h"
 #include "lock.h"
 #include "recorder.h"
-#include "sink.h"
 #include "start.h"
 #include "sys.h"
 #include "thread.h"
 
 #include "no_heap.h"
-
-#define NR_ARGV 64
-#define ARGV_BYTES 4096
 
 static struct lock_state fork_state;
 static int fork_parent;
@@ -91,6 +87,31 @@ long task_vfork_leave(long ret)
 	return hook_result(ret);
 }
 
+void task_clone_enter(long nr, uint64_t first_arg)
+{
+	const uint64_t shares = CLONE_VM | CLONE_VFORK;
+	uint64_t flags = first_arg;
+
+	if (nr == SYS_clone3 &&
+	    sys_read_user(&flags, (const void *)first_arg, sizeof(flags)) != sizeof(flags))
+		flags = 0;
+	/* A new thread is known by its TLS, which is as it was made. */
+	(void)thread_tid();
+	tls.clone_shares = !tls.vfork_child && (flags & (shares | CLONE_SETTLS)) == shares;
+	if (tls.clone_shares)
+		tls.vfork_child = true;
+}
+
+void task_clone_leave(long ret)
+{
+	if (ret) {
+		if (tls.clone_shares)
+			tls.vfork_child = tls.clone_shares = false;
+	} else if (!tls.tid) {
+		capture_thread_start();
+	}
+}
+
 void capture_fork(const char *call, long child, uint32_t stack)
 {
 	int err = errno;
@@ -111,78 +132,6 @@ void capture_fork(const char *call, long child, uint32_t stack)
 	else
 		jsonw_str(w, "errno", errname((int)-child));
 	jsonw_num(w, "stack", stack);
-	recorder_commit(w);
-	lock_drop(&state);
-	tls.depth--;
-	errno = err;
-}
-
-/* The program's own pointers: they may lead anywhere. */
-static void put_argv(struct jsonw *w, char *const argv[])
-{
-	static char text[ARGV_BYTES];
-	size_t left = ARGV_BYTES, n;
-	const char *arg;
-	int i;
-
-	jsonw_array(w, "argv");
-	for (i = 0; argv && i < NR_ARGV && left > 1; i++) {
-		if (sys_read_user(&arg, &argv[i], sizeof(arg)) != sizeof(arg) || !arg)
-			break;
-		n = sys_read_user_string(text, arg, left);
-		jsonw_strn(w, NULL, text, n);
-		left -= n;
-	}
-	jsonw_array_end(w);
-}
-
-/* A vfork child's exec is no end of the parent's trace. */
-void capture_exec(const char *path, char *const argv[])
-{
-	static char text[ARGV_BYTES];
-	int err = errno;
-	struct lock_state state;
-	struct jsonw *w;
-	uint32_t stack;
-
-	if (!capture_is_on() || tls.vfork_child || tls.locked)
-		return;
-	tls.depth++;
-	stack = capture_stack();
-	lock_take(&state);
-	thread_flush_all();
-	capture_checkpoint("exec", config.frames != FRAMES_OFF);
-	recorder_flush_lost();
-	w = recorder_writer();
-	jsonw_event(w, "exec");
-	jsonw_num(w, "t", (int64_t)recorder_now());
-	jsonw_num(w, "tid", thread_tid());
-	sys_read_user_string(text, path, sizeof(text));
-	jsonw_str(w, "path", text);
-	put_argv(w, argv);
-	jsonw_num(w, "stack", stack);
-	recorder_commit(w);
-	recorder_trim();
-	lock_drop(&state);
-	tls.depth--;
-	errno = err;
-}
-
-void capture_exec_failed(int error)
-{
-	int err = errno;
-	struct lock_state state;
-	struct jsonw *w;
-
-	if (!capture_is_on() || tls.vfork_child || tls.locked)
-		return;
-	tls.depth++;
-	lock_take(&state);
-	w = recorder_writer();
-	jsonw_event(w, "exec");
-	jsonw_num(w, "t", (int64_t)recorder_now());
-	jsonw_num(w, "tid", thread_tid());
-	jsonw_str(w, "errno", errname(error));
 	recorder_commit(w);
 	lock_drop(&state);
 	tls.depth--;

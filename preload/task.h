@@ -4,6 +4,7 @@
 #define VMTRACE_TASK_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 /* Register the fork handlers. Context: startup. */
 void task_init(void);
@@ -16,5 +17,12 @@ void task_fork_child(void);
 /* From vfork's assembly: the child runs on the parent's memory until it execs or exits. */
 void task_vfork_enter(void);
 long task_vfork_leave(long ret);
+
+/*
+ * Around libc's own clone system calls (posix_spawn, thread creation), from their patched sites.
+ * Leave runs in both: in the child with @ret 0, on the child's stack.
+ */
+void task_clone_enter(long nr, uint64_t first_arg);
+void task_clone_leave(long ret);
 
 #endif

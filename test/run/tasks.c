@@ -242,7 +242,7 @@ static int way_after(void)
 	return 14;
 }
 
-/* The environment is not inherited, so nothing is preloaded any more. */
+/* The environment is not inherited: the library puts itself and its settings back. */
 static int way_exec_bare(void)
 {
 	char *const arguments[] = {(char *)self, (char *)"after", NULL}, *const none[] = {NULL};

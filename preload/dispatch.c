@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: MIT */
+/* Which of the calls are ours, by number. */
+#include "dispatch.h"
+
+#include <errno.h>
+#include <linux/sched.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+#include "capture.h"
+#include "exec.h"
+#include "fds.h"
+#include "sys.h"
+#include "task.h"
+#include "thread.h"
+
+#include "no_heap.h"
+
+#ifndef SYS_mseal
+#define SYS_mseal 462
+#endif
+#ifndef SYS_set_mempolicy_home_node
+#define SYS_set_mempolicy_home_node 450
+#endif
+#define PR_MEMORY_MERGE 67	/* PR_SET_MEMORY_MERGE, not in Debian 12's headers */
+
+/* The call as the model knows it, or -1. */
+static int op_of(long nr, const uint64_t *arg)
+{
+	switch (nr) {
+	case SYS_mmap: return MM_MMAP;
+	case SYS_munmap: return MM_MUNMAP;
+	case SYS_mremap: return MM_MREMAP;
+	case SYS_mprotect: return MM_MPROTECT;
+	case SYS_pkey_mprotect: return MM_PKEY_MPROTECT;
+	case SYS_brk: return MM_BRK;
+	case SYS_madvise: return MM_MADVISE;
+	case SYS_process_madvise: return MM_PROCESS_MADVISE;
+	case SYS_mlock: return MM_MLOCK;
+	case SYS_mlock2: return MM_MLOCK2;
+	case SYS_munlock: return MM_MUNLOCK;
+	case SYS_mlockall: return MM_MLOCKALL;
+	case SYS_munlockall: return MM_MUNLOCKALL;
+	case SYS_mseal: return MM_MSEAL;
+	case SYS_remap_file_pages: return MM_REMAP_FILE_PAGES;
+	case SYS_shmat: return MM_SHMAT;
+	case SYS_shmdt: return MM_SHMDT;
+	case SYS_mbind: return MM_MBIND;
+	case SYS_set_mempolicy: return MM_SET_MEMPOLICY;
+	case SYS_set_mempolicy_home_node: return MM_SET_MEMPOLICY_HOME_NODE;
+	case SYS_io_setup: return MM_IO_SETUP;
+	case SYS_io_destroy: return MM_IO_DESTROY;
+	case SYS_prctl:
+		return arg[0] == PR_SET_VMA || arg[0] == PR_SET_MM || arg[0] == PR_MEMORY_MERGE ?
+		       (int)MM_PRCTL : -1;
+	default: return -1;
+	}
+}
+
+/*
+ * A copy of the process without CLONE_VM is a fork by another name. One that shares descriptors is
+ * left alone: a trace of its own would close the parent's.
+ */
+static bool is_fork(long nr, const uint64_t *arg)
+{
+	uint64_t flags;
+
+	if (nr == SYS_clone3 && sys_read_user(&flags, (const void *)arg[0], sizeof(flags)) == sizeof(flags))
+		return !(flags & (CLONE_VM | CLONE_FILES));
+	return nr == SYS_fork || (nr == SYS_clone && !(arg[0] & (CLONE_VM | CLONE_FILES)));
+}
+
+static long make(long nr, const uint64_t *a)
+{
+	return sys_call(nr, (long)a[0], (long)a[1], (long)a[2], (long)a[3], (long)a[4], (long)a[5]);
+}
+
+static long fork_by_number(long nr, const uint64_t *arg)
+{
+	uint32_t stack;
+	long ret;
+
+	tls.depth++;
+	stack = capture_stack();
+	tls.depth--;
+	task_fork_prepare();
+	ret = make(nr, arg);
+	if (!ret) {
+		task_fork_child();
+		return 0;
+	}
+	task_fork_parent();
+	capture_fork(nr == SYS_fork ? "fork" : nr == SYS_clone ? "clone" : "clone3", ret, stack);
+	return ret;
+}
+
+static enum trace_origin origin_of(enum dispatch_way way)
+{
+	if (tls.unwinding)
+		return TRACE_ORIGIN_SELF;
+	return way == DISPATCH_SITE ? CAPTURE_ORIGIN_OF_STACK : TRACE_ORIGIN_RAW;
+}
+
+long dispatch(long nr, const uint64_t arg[6], enum dispatch_way way)
+{
+	int op = op_of(nr, arg);
+
+	if (op >= 0)
+		return capture_call((enum mm_op)op, nr, arg, origin_of(way));
+	if (!capture_is_on() || tls.locked)
+		return make(nr, arg);
+	if (nr == SYS_execve || nr == SYS_execveat)
+		return exec_call(nr, arg);
+	if (tls.vfork_child)
+		return make(nr, arg);
+	if (is_fork(nr, arg))
+		return fork_by_number(nr, arg);
+	switch (nr) {
+	case SYS_exit_group:
+		capture_finish("_exit", (int)arg[0]);
+		return make(nr, arg);
+	case SYS_close:
+		return fds_is_own((int)arg[0]) ? -EBADF : make(nr, arg);
+	case SYS_close_range:
+		return fds_close_range((unsigned int)arg[0], (unsigned int)arg[1],
+				       (unsigned int)arg[2]);
+	case SYS_dup2:
+	case SYS_dup3:
+		if (arg[0] != arg[1] && fds_is_own((int)arg[1]))
+			fds_vacate((int)arg[1]);
+		return make(nr, arg);
+	case SYS_userfaultfd:
+		capture_note_userfaultfd();
+		return make(nr, arg);
+	default:
+		return make(nr, arg);
+	}
+}

@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: MIT */
+/* Finds sites by pattern, writes jumps, and answers for the stubs that they lead to. */
+#include "patch.h"
+
+#include <cpuid.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/syscall.h>
+
+#include "dispatch.h"
+#include "jsonw.h"
+#include "kmaps.h"
+#include "sys.h"
+#include "task.h"
+
+#include "no_heap.h"
+
+#define SITE_BYTES 7
+#define JUMP_BYTES 5
+#define SYSCALL_OPCODE "\x0f\x05"
+#define LOAD_SIXTH "\x4c\x8b\x4c\x24\x08"	/* mov 8(%rsp),%r9 */
+#define MOV_EAX 0xb8
+#define JMP_REL32 0xe9
+#define NR_TEXTS 16
+#define NR_SITES (PATCH_NR_PLAIN + PATCH_NR_BY_NUMBER + PATCH_NR_CLONE)
+#define NR_MISSING 32
+#define BY_NUMBER (-1)
+
+/* Vector state that C code may change: SSE, AVX, the three parts of AVX-512; not x87, not keys. */
+#define XSTATE_VECTORS 0xe6u
+
+enum kind { KIND_PLAIN, KIND_BY_NUMBER, KIND_CLONE, NR_KINDS };
+
+/* Read by the stubs: their first two members' places are fixed. */
+struct patch_site {
+	uint64_t ret;		/* behind the syscall instruction */
+	uint64_t resume;	/* clones: the system call in the stub */
+	int32_t nr;
+	uint8_t text;		/* index into texts */
+	bool live;
+	uint8_t unused[10];
+};
+_Static_assert(sizeof(struct patch_site) == 32, "SITE_SHIFT in patch_x86_64.S");
+
+struct patch_site patch_sites[NR_SITES] __attribute__((visibility("hidden")));
+uint32_t patch_vector_mask __attribute__((visibility("hidden")));	/* 0: fxsave */
+
+extern const char patch_stubs_plain[], patch_stubs_by_number[], patch_stubs_clone[];
+
+static const struct pool {
+	const char *stubs;
+	unsigned int stride, first, nr;
+} pools[NR_KINDS] = {
+	[KIND_PLAIN] = { patch_stubs_plain, 16, 0, PATCH_NR_PLAIN },
+	[KIND_BY_NUMBER] = { patch_stubs_by_number, 32, PATCH_NR_PLAIN, PATCH_NR_BY_NUMBER },
+	[KIND_CLONE] = { patch_stubs_clone, 32, PATCH_NR_PLAIN + PATCH_NR_BY_NUMBER, PATCH_NR_CLONE },
+};
+static unsigned int taken[NR_KINDS];
+
+static struct text {
+	uint64_t start, end;
+	char name[64];		/* last component */
+	bool is_loader;
+} texts[NR_TEXTS];
+static unsigned int nr_texts;
+
+/* IN_LIBC, IN_LOADER: without it some change of the map goes unseen there. */
+enum { IN_LIBC = 1, IN_LOADER = 2, WITH_SIGNALS = 4 };
+
+static const struct wanted {
+	int32_t nr;
+	enum kind kind;
+	unsigned int needed;
+	const char *name;
+} wanted[] = {
+	{ SYS_mmap, KIND_PLAIN, IN_LIBC | IN_LOADER, "mmap" },
+	{ SYS_munmap, KIND_PLAIN, IN_LIBC | IN_LOADER, "munmap" },
+	{ SYS_mprotect, KIND_PLAIN, IN_LIBC | IN_LOADER, "mprotect" },
+	{ SYS_brk, KIND_PLAIN, IN_LIBC, "brk" },
+	{ SYS_mremap, KIND_PLAIN, IN_LIBC, "mremap" },
+	{ SYS_madvise, KIND_PLAIN, IN_LIBC, "madvise" },
+	{ SYS_shmat, KIND_PLAIN, 0, "shmat" },
+	{ SYS_shmdt, KIND_PLAIN, 0, "shmdt" },
+	{ SYS_mlock, KIND_PLAIN, 0, "mlock" },
+	{ SYS_mlock2, KIND_PLAIN, 0, "mlock2" },
+	{ SYS_munlock, KIND_PLAIN, 0, "munlock" },
+	{ SYS_mlockall, KIND_PLAIN, 0, "mlockall" },
+	{ SYS_munlockall, KIND_PLAIN, 0, "munlockall" },
+	{ SYS_remap_file_pages, KIND_PLAIN, 0, "remap_file_pages" },
+	{ SYS_pkey_mprotect, KIND_PLAIN, 0, "pkey_mprotect" },
+	{ SYS_process_madvise, KIND_PLAIN, 0, "process_madvise" },
+	{ 462, KIND_PLAIN, 0, "mseal" },
+	{ SYS_prctl, KIND_PLAIN, 0, "prctl" },
+	{ SYS_execve, KIND_PLAIN, 0, "execve" },
+	{ SYS_execveat, KIND_PLAIN, 0, "execveat" },
+	{ SYS_clone, KIND_CLONE, 0, "clone" },
+	{ SYS_clone3, KIND_CLONE, 0, "clone3" },
+	{ SYS_rt_sigprocmask, KIND_PLAIN, WITH_SIGNALS, "rt_sigprocmask" },
+	{ SYS_rt_sigaction, KIND_PLAIN, WITH_SIGNALS, "rt_sigaction" },
+	{ BY_NUMBER, KIND_BY_NUMBER, 0, "syscall" },
+};
+#define NR_WANTED (sizeof(wanted) / sizeof(wanted[0]))
+
+static unsigned int nr_found[NR_TEXTS][NR_WANTED];
+static char missing[NR_MISSING][48];
+static unsigned int nr_missing;
+static bool with_signals, has_nr[512];
+
+struct patch_regs {
+	const struct patch_site *site;
+	uint64_t r9, r8, r10, rdx, rsi, rdi, rax;
+};
+
+long patch_enter(struct patch_regs *regs);
+long patch_clone_enter(struct patch_regs *regs);
+void patch_clone_leave(struct patch_regs *regs);
+
+long patch_enter(struct patch_regs *regs)
+{
+	const uint64_t arg[6] = { regs->rdi, regs->rsi, regs->rdx, regs->r10, regs->r8, regs->r9 };
+
+	if (regs->site->nr == BY_NUMBER)
+		return dispatch((long)regs->rax, arg, DISPATCH_BY_NUMBER);
+	return dispatch(regs->site->nr, arg, DISPATCH_SITE);
+}
+
+long patch_clone_enter(struct patch_regs *regs)
+{
+	task_clone_enter(regs->site->nr, regs->rdi);
+	return regs->site->nr;
+}
+
+void patch_clone_leave(struct patch_regs *regs)
+{
+	task_clone_leave((long)regs->rax);
+}
+
+static int find_wanted(const uint8_t *site)
+{
+	int32_t nr;
+	size_t i;
+
+	if (!memcmp(site, LOAD_SIXTH, JUMP_BYTES))
+		return NR_WANTED - 1;
+	if (site[0] != MOV_EAX)
+		return -1;
+	memcpy(&nr, site + 1, sizeof(nr));
+	for (i = 0; i < NR_WANTED; i++) {
+		if (wanted[i].nr == nr && nr != BY_NUMBER &&
+		    (with_signals || !(wanted[i].needed & WITH_SIGNALS)))
+			return (int)i;
+	}
+	return -1;
+}
+
+/* Return: 0, -errno. */
+static int write_text(int mem, uint8_t *site, const uint8_t *bytes)
+{
+	ssize_t n = sys_pwrite(mem, bytes, JUMP_BYTES, (off_t)(uintptr_t)site);
+
+	return n < 0 ? (int)n : n == JUMP_BYTES && !memcmp(site, bytes, JUMP_BYTES) ? 0 : -EIO;
+}
+
+static bool patch_site(int mem, uint8_t *code, const struct wanted *w, unsigned int text)
+{
+	const struct pool *pool = &pools[w->kind];
+	unsigned int n = taken[w->kind], index = pool->first + n;
+	const char *stub = pool->stubs + (size_t)n * pool->stride;
+	struct patch_site *site = &patch_sites[index];
+	int64_t distance = (int64_t)(uintptr_t)stub - (int64_t)(uintptr_t)(code + JUMP_BYTES);
+	uint8_t jump[JUMP_BYTES] = { JMP_REL32 };
+	int32_t rel = (int32_t)distance;
+
+	if (n == pool->nr || rel != distance)
+		return false;
+	*site = (struct patch_site){ .ret = (uint64_t)(uintptr_t)(code + SITE_BYTES),
+				     .resume = (uint64_t)(uintptr_t)(stub + 16),
+				     .nr = w->nr, .text = (uint8_t)text };
+	memcpy(jump + 1, &rel, sizeof(rel));
+	if (write_text(mem, code, jump))
+		return false;
+	site->live = true;
+	taken[w->kind]++;
+	return true;
+}
+
+static void add_missing(const struct text *text, const char *call)
+{
+	char *dst;
+	size_t n;
+
+	if (nr_missing == NR_MISSING)
+		return;
+	dst = missing[nr_missing++];
+	n = strlen(text->name) > 24 ? 24 : strlen(text->name);
+	memcpy(dst, text->name, n);
+	memcpy(dst + n, ": ", 2);
+	memcpy(dst + n + 2, call, strlen(call) + 1);
+}
+
+static void patch_text(int mem, unsigned int text)
+{
+	uint8_t *at = (uint8_t *)(uintptr_t)texts[text].start;
+	uint8_t *end = (uint8_t *)(uintptr_t)texts[text].end;
+	unsigned int needed = texts[text].is_loader ? IN_LOADER : IN_LIBC;
+	uint8_t *hit;
+	size_t i;
+	int k;
+
+	/* The two bytes of the instruction, then what stands in front of them. */
+	for (at += JUMP_BYTES; (hit = memmem(at, (size_t)(end - at), SYSCALL_OPCODE, 2)); at = hit + 2) {
+		k = find_wanted(hit - JUMP_BYTES);
+		if (k >= 0 && patch_site(mem, hit - JUMP_BYTES, &wanted[k], text)) {
+			nr_found[text][k]++;
+			if (wanted[k].nr >= 0 && !texts[text].is_loader)
+				has_nr[wanted[k].nr] = true;
+		}
+	}
+	for (i = 0; i < NR_WANTED; i++) {
+		if (wanted[i].needed & needed && !nr_found[text][i])
+			add_missing(&texts[text], wanted[i].name);
+	}
+}
+
+static bool starts_with(const char *s, const char *prefix)
+{
+	return !strncmp(s, prefix, strlen(prefix));
+}
+
+/* libc.so.6, libc-2.31.so; ld-linux-x86-64.so.2, ld-2.31.so. */
+static bool is_wanted_name(const char *name, bool *ret_is_loader)
+{
+	*ret_is_loader = starts_with(name, "ld-linux-x86-64.so") || starts_with(name, "ld-2.");
+	return *ret_is_loader || !strcmp(name, "libc.so.6") || starts_with(name, "libc-2.");
+}
+
+static bool note_text(uint64_t start, uint64_t end, const char *path)
+{
+	const char *name = strrchr(path, '/');
+	struct text *text = &texts[nr_texts];
+	bool is_loader;
+	unsigned int i;
+
+	if (!name || !is_wanted_name(++name, &is_loader) || strlen(name) >= sizeof(text->name))
+		return false;
+	for (i = 0; i < nr_texts; i++) {
+		/* Unmapped, and mapped again elsewhere or here: its sites are gone. */
+		if (texts[i].start == start && texts[i].end == end)
+			return false;
+	}
+	if (nr_texts == NR_TEXTS || end - start < 2 * SITE_BYTES)
+		return false;
+	*text = (struct text){ .start = start, .end = end, .is_loader = is_loader };
+	memcpy(text->name, name, strlen(name));
+	nr_texts++;
+	return true;
+}
+
+static int open_mem(void)
+{
+	return sys_open("/proc/self/mem", O_RDWR | O_CLOEXEC, 0);
+}
+
+static int visit(const struct vma_desc *desc, void *ctx)
+{
+	(void)ctx;
+	if (desc->vm_flags & VM_EXEC && desc->inode && desc->name)
+		note_text(desc->vm_start, desc->vm_end, desc->name);
+	return 0;
+}
+
+static void find_vector_state(void)
+{
+	uint32_t a, b, c, d, low, high;
+
+	if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE) ||
+	    !__get_cpuid_count(0xd, 1, &a, &b, &c, &d) || !(a & bit_XSAVEC))
+		return;
+	__asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+	patch_vector_mask = low & XSTATE_VECTORS;
+}
+
+bool patch_init(bool signals)
+{
+	int mem = open_mem();
+	unsigned int i;
+
+	with_signals = signals;
+	find_vector_state();
+	kmaps_walk(0, ~0ull, visit, NULL);
+	for (i = 0; i < nr_texts; i++)
+		patch_text(mem, i);
+	if (mem >= 0)
+		sys_close(mem);
+	return taken[KIND_PLAIN] > 0;
+}
+
+bool patch_note_text(uint64_t start, uint64_t end, const char *name)
+{
+	unsigned int before = taken[KIND_PLAIN];
+	int mem;
+
+	if (!before || !note_text(start, end, name))
+		return false;
+	mem = open_mem();
+	patch_text(mem, nr_texts - 1);
+	if (mem >= 0)
+		sys_close(mem);
+	return taken[KIND_PLAIN] > before;
+}
+
+bool patch_has(long nr)
+{
+	return nr >= 0 && nr < (long)(sizeof(has_nr) / sizeof(has_nr[0])) && has_nr[nr];
+}
+
+const char *patch_missing(unsigned int index)
+{
+	return index < nr_missing ? missing[index] : NULL;
+}
+
+void patch_put(struct jsonw *w, const char *key)
+{
+	unsigned int i;
+	size_t k;
+
+	jsonw_array(w, key);
+	for (i = 0; i < nr_texts; i++) {
+		jsonw_object(w, NULL);
+		jsonw_str(w, "text", texts[i].name);
+		jsonw_hex(w, "start", texts[i].start);
+		jsonw_hex(w, "end", texts[i].end);
+		jsonw_object(w, "sites");
+		for (k = 0; k < NR_WANTED; k++) {
+			if (nr_found[i][k])
+				jsonw_num(w, wanted[k].name, nr_found[i][k]);
+		}
+		jsonw_object_end(w);
+		jsonw_object_end(w);
+	}
+	jsonw_array_end(w);
+}

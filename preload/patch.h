@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The system calls that libc and the loader make without passing a symbol: their sites are patched
+ * in place, so that each arrives in dispatch.c like any other.
+ *
+ * A site is exactly seven bytes, `mov $nr,%eax; syscall` (in syscall(2) itself
+ * `mov 8(%rsp),%r9; syscall`), found by searching the text. Its first five become a jump to a stub
+ * of ours; the syscall instruction stays, so that a jump straight to it works as before. The bytes
+ * are written through /proc/self/mem: the text stays read-only and no vma is split.
+ */
+#ifndef VMTRACE_PATCH_H
+#define VMTRACE_PATCH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Known to patch_x86_64.S too. */
+#define PATCH_NR_PLAIN 128
+#define PATCH_NR_BY_NUMBER 8
+#define PATCH_NR_CLONE 16
+
+struct jsonw;
+
+/**
+ * patch_init() - Patch every copy of libc and of the loader in the process.
+ * @signals: the calls that set signal masks and handlers too (tier all).
+ *
+ * Context: startup, after kmaps_init(), before the first snapshot.
+ * Return: false if nothing was patched.
+ */
+bool patch_init(bool signals);
+
+/**
+ * patch_note_text() - A file was mapped executable: patch it if it is another copy of libc.
+ * @name: as /proc/self/maps shows it.
+ *
+ * Context: hook path, under the capture lock. Return: true if something was written there.
+ */
+bool patch_note_text(uint64_t start, uint64_t end, const char *name);
+
+/* Is the call of that number captured inside libc? */
+bool patch_has(long nr);
+
+/*
+ * Are all sites still as they were written? What was undone or overwritten is patched no more and
+ * no longer claimed. Return: number of sites lost since the last time.
+ */
+unsigned int patch_check(void);
+
+/* A site of the text that the calls of the model need and that is not there: "libc: mremap", or NULL. */
+const char *patch_missing(unsigned int index);
+
+/* [{"path","sites":{"mmap":1,…}}…], for the header. */
+void patch_put(struct jsonw *w, const char *key);
+
+#endif
