@@ -12,9 +12,11 @@
  */
 #include "rules.h"
 
+#include <errno.h>
 #include <linux/prctl.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <vmtrace/mm.h>
@@ -322,9 +324,21 @@ static uint32_t probe_align(uint32_t rules)
 	return rules;
 }
 
+/*
+ * Whether the vdso, which is VM_SPECIAL and copied by fork anyway, may be told to be copied by fork.
+ * An AIO ring takes too long to make for a look at its flags; the same release changed them.
+ */
+static uint32_t probe_special(uint32_t rules)
+{
+	uint64_t vdso = getauxval(AT_SYSINFO_EHDR);
+	int err = vdso ? sys_madvise((void *)(uintptr_t)vdso, MM_PAGE_SIZE, MADV_DOFORK) : 0;
+
+	return err == -EINVAL ? rules | MM_RULE_RINGS_STAY : rules;
+}
+
 uint32_t rules_probe(void)
 {
-	return probe_align(probe_merging());
+	return probe_special(probe_align(probe_merging()));
 }
 
 uint32_t rules_settings(void)

@@ -89,6 +89,8 @@ enum mm_rule {
 						 * source (before 6.17) */
 	MM_RULE_KSM_LATE = 1u << 14,		/* PR_SET_MEMORY_MERGE marks a new mapping after it
 						 * has tried to join (before 6.17) */
+	MM_RULE_RINGS_STAY = 1u << 15,		/* fork copies no AIO ring; MADV_DOFORK refuses
+						 * VM_SPECIAL, not just VM_IO (7.2) */
 	MM_RULES_DEFAULT = (1u << 7) - 1,	/* as measured on 6.18, without anon names */
 };
 
