@@ -75,7 +75,7 @@ static void test_no_address_space(void)
 {
 	struct rlimit limit = { PAGE, PAGE };
 	pid_t pid = fork();
-	int status;
+	int status = -1;
 
 	if (!pid) {
 		setrlimit(RLIMIT_AS, &limit);
