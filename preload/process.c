@@ -112,6 +112,7 @@ void process_fill_mm(struct mm *mm)
 	mm->brk = sys_brk(0);
 	/* exec maps the loader right below mmap_base (mm/util.c: mmap_base()). */
 	mm->mmap_base = modules_loader_end();
+	mm->task_size = rules_task_size();
 	mm->mmap_min_addr = read_number("/proc/sys/vm/mmap_min_addr", 65536);
 	mm->max_map_count = (uint32_t)read_number("/proc/sys/vm/max_map_count", 65530);
 	sys_getrlimit(RLIMIT_AS, &mm->rlimit_as);

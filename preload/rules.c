@@ -40,6 +40,8 @@
 #define NR_SLOTS 7
 #define SCRATCH_PAGES (SLOT_PAGES * NR_SLOTS + 1)
 #define HUGE_BYTES (2ull << 20)
+#define FOUR_LEVEL_END (1ull << 47)
+#define FIVE_LEVEL_END (1ull << 56)
 
 #define RW (PROT_READ | PROT_WRITE)
 
@@ -325,6 +327,18 @@ static uint32_t probe_special(uint32_t rules)
 uint32_t rules_probe(void)
 {
 	return probe_special(probe_align(probe_merging()));
+}
+
+uint64_t rules_task_size(void)
+{
+	void *want = (void *)(uintptr_t)FOUR_LEVEL_END, *got;
+
+	got = sys_mmap(want, MM_PAGE_SIZE, PROT_NONE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+	if (!sys_is_err((long)got))
+		sys_call(SYS_munmap, (long)got, MM_PAGE_SIZE, 0, 0, 0, 0);
+	return (got == want || (long)got == -EEXIST ? FIVE_LEVEL_END : FOUR_LEVEL_END) -
+	       MM_PAGE_SIZE;
 }
 
 uint32_t rules_settings(void)

@@ -55,6 +55,7 @@ static unsigned char *skip;		/* steps to leave out, one byte each */
 static struct kernel_vma nearby[NEARBY_MAX];
 static char model_text[8 << 20];
 static uint32_t rules;
+static uint64_t task_size;
 static bool quiet, locks_in_doubt;
 
 static void say(const char *format, ...)
@@ -384,6 +385,7 @@ static int run_in_child(void)
 	if (kernel_open() || kernel_snapshot(&mm))
 		return 77;
 	mm.rules = rules;
+	mm.task_size = task_size;
 	pid = fork();
 	if (!pid)
 		_exit(run());
@@ -529,6 +531,7 @@ int main(int argc, char **argv)
 		return 77;
 	}
 	rules = rules_probe() | rules_settings();
+	task_size = rules_task_size();
 	err = calls_init();
 	if (err) {
 		printf("skip: no scratch files here: %s\n", strerror(-err));
