@@ -164,7 +164,7 @@ static bool see_hole(const struct picture *p, uint32_t *rules)
 	return true;
 }
 
-/* A written page that was moved, so that its offset isn't that of its place, leaves its vma there. */
+/* A written page was moved, so that its offset isn't that of its place; its vma stays behind. */
 static bool draw_reset(void)
 {
 	return map_written(SLOT_RESET, 1) && move(SLOT_RESET, 1, 1, 1, 0, 3) &&
@@ -313,8 +313,8 @@ static uint32_t probe_align(uint32_t rules)
 }
 
 /*
- * Whether the vdso, which is VM_SPECIAL and copied by fork anyway, may be told to be copied by fork.
- * An AIO ring takes too long to make for a look at its flags; the same release changed them.
+ * Whether the vdso, which is VM_SPECIAL and copied by fork anyway, may be told so. An AIO ring takes
+ * too long to make for a look at its flags; the same release changed them.
  */
 static uint32_t probe_special(uint32_t rules)
 {

@@ -24,7 +24,7 @@ uint32_t rules_probe(void);
 /** rules_task_size() - Where user space ends, in bytes: 2^47 or 2^56, less a page. */
 uint64_t rules_task_size(void);
 
-/** rules_settings() - Those that hang on the machine and its settings. Context: startup, fork child. */
+/** rules_settings() - Those of the machine and its settings. Context: startup, fork child. */
 uint32_t rules_settings(void);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* vfork: the child returns through our caller's frame and therefore must leave nothing of ours on the stack. */
+/* vfork: the child returns through our caller's frame, so nothing of ours may be on the stack. */
 	.text
 
 /*

@@ -366,7 +366,7 @@ static bool refused_early(struct mm *mm, const struct mm_call *call, const struc
 	return (uint64_t)mm->map_count + 2 >= (uint64_t)mm->max_map_count - 3;
 }
 
-/* A failed MREMAP_FIXED of older kernels: the target is gone, and so is what the source shrinks by. */
+/* A failed MREMAP_FIXED of older kernels: gone are the target and what the source shrinks by. */
 static void unmapped_first(struct mm_txn *txn, const struct remap *r)
 {
 	uint64_t new_end = r->new_addr + r->new_len;

@@ -260,7 +260,7 @@ static void test_fork_and_aio_rings(void)
 	}
 }
 
-/* What stays apart although it looks alike proves anon_vmas only where either side may bring one. */
+/* What stays apart though alike proves anon_vmas only where either side may bring one. */
 static void test_what_a_boundary_proves(void)
 {
 	for (int old = 0; old < 2; old++) {
@@ -505,6 +505,29 @@ static void test_area_is_the_highest_hole(void)
 	CHECK_EQ(get_unmapped_area(&mm, 0, ~0ull, 0, MAP_PRIVATE | MAP_ANONYMOUS, NULL), 0);
 }
 
+/* Above 2^47 only by a hint, and never across. */
+static void test_area_with_five_levels(void)
+{
+	const uint64_t flags = MAP_PRIVATE | MAP_ANONYMOUS, high = 1ull << 50, end = 1ull << 47;
+
+	for (int five = 0; five < 2; five++) {
+		uint64_t above;
+
+		fixture_init(&mm);
+		mm.mmap_base = AT(20);
+		if (five)
+			mm.task_size = (1ull << 56) - PAGE;
+		above = mm.task_size - end + PAGE + AT(19);
+		CHECK_EQ(get_unmapped_area(&mm, 0, PAGE, 0, flags, NULL), AT(19));
+		CHECK_EQ(get_unmapped_area(&mm, high, PAGE, 0, flags, NULL), five ? high : AT(19));
+		CHECK_EQ(get_unmapped_area(&mm, end - 2 * PAGE, 2 * PAGE, 0, flags, NULL), AT(18));
+		if (!five)
+			continue;
+		apply(&mm, MM_MMAP, high, high, PAGE, PROT_READ, flags | MAP_FIXED, -1, 0);
+		CHECK_EQ(get_unmapped_area(&mm, high, PAGE, 0, flags, NULL), above);
+	}
+}
+
 static void test_stack_guard_gap_is_kept(void)
 {
 	fixture_init(&mm);
@@ -669,6 +692,7 @@ int main(void)
 	test_two_files_of_one_inode_are_in_doubt();
 	test_shmdt_takes_all_pieces();
 	test_area_is_the_highest_hole();
+	test_area_with_five_levels();
 	test_stack_guard_gap_is_kept();
 	test_find_vma_means_what_the_kernel_means();
 	test_replace_takes_the_kernels_word();

@@ -42,6 +42,11 @@ static void test_twice_the_same_and_no_trace(void)
 	read_maps(after);
 	CHECK_STR(after, before);
 	CHECK_EQ(rules_probe(), first);
+	CHECK_EQ(rules_settings(), rules_settings());
+	CHECK_EQ(rules_task_size(), rules_task_size());
+	CHECK(rules_task_size() > (uint64_t)(uintptr_t)&first);
+	read_maps(after);
+	CHECK_STR(after, before);
 	CHECK_EQ(errno, 12345);
 }
 
