@@ -157,17 +157,17 @@ static uint64_t search(struct mm *mm, uint64_t addr, uint64_t len, uint64_t alig
 }
 
 /* Large mappings start where a huge page may: the search asks for one more and rounds. */
-static uint64_t search_aligned(struct mm *mm, uint64_t len, uint64_t offset)
+static uint64_t search_aligned(struct mm *mm, uint64_t addr, uint64_t len, uint64_t offset)
 {
 	uint64_t size = MM_HUGE_PAGE_SIZE, first = (offset + size - 1) & ~(size - 1), sub, found;
 
 	if (offset + len < first || offset + len - first < size || len + size < len)
 		return 0;
-	found = search(mm, 0, len + size, 0);
-	if (!found)
-		return 0;
+	found = search(mm, addr, len + size, 0);
+	if (!found || found == addr)
+		return found;
 	sub = (offset - found) & (size - 1);
-	return sub ? found + sub : found + size;
+	return sub || !(mm->rules & MM_RULE_THP_ALIGN) ? found + sub : found + size;
 }
 
 uint64_t get_unmapped_area(struct mm *mm, uint64_t addr, uint64_t len, uint64_t pgoff,
@@ -193,11 +193,10 @@ uint64_t get_unmapped_area(struct mm *mm, uint64_t addr, uint64_t len, uint64_t 
 	if (hugetlb)
 		return search(mm, addr, len, MM_HUGE_PAGE_SIZE - 1);
 
-	if ((mm->rules & MM_RULE_THP_ALIGN) && !addr) {
-		if (anon && !(len & (MM_HUGE_PAGE_SIZE - 1)))
-			found = search_aligned(mm, len, 0);
-		else if (file && file->thp_align)
-			found = search_aligned(mm, len, pgoff << MM_PAGE_SHIFT);
-	}
+	if (file && file->thp_align)
+		found = search_aligned(mm, addr, len, pgoff << MM_PAGE_SHIFT);
+	else if ((mm->rules & MM_RULE_THP_ALIGN) && !addr && anon &&
+		 !(len & (MM_HUGE_PAGE_SIZE - 1)))
+		found = search_aligned(mm, 0, len, 0);
 	return found ? found : search(mm, addr, len, 0);
 }
