@@ -4,6 +4,7 @@
 
 #include <elf.h>
 #include <linux/capability.h>
+#include <linux/prctl.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -11,9 +12,14 @@
 
 #include "arena.h"
 #include "modules.h"
+#include "rules.h"
 #include "sys.h"
 
 #include "no_heap.h"
+
+#ifndef PR_GET_MEMORY_MERGE
+#define PR_GET_MEMORY_MERGE 68
+#endif
 
 #define NR_ARGV 64
 #define ARGV_BYTES 4096
@@ -75,27 +81,6 @@ static uint64_t stat_field(const char *text, int nr)
 	return v;
 }
 
-/* Kernel behaviour that depends on the machine and its settings rather than on the version. */
-static uint32_t settings(void)
-{
-	char text[64];
-	uint32_t rules = 0;
-	long key;
-
-	/* "always [madvise] never" */
-	if (sys_read_file("/sys/kernel/mm/transparent_hugepage/enabled", text, sizeof(text)) <= 0 ||
-	    !strstr(text, "[always]"))
-		rules |= MM_RULE_THP_MADVISE;
-	if (read_number("/proc/sys/vm/overcommit_memory", 0) == 2)
-		rules |= MM_RULE_OVERCOMMIT_NEVER;
-	key = sys_call(SYS_pkey_alloc, 0, 0, 0, 0, 0, 0);
-	if (key >= 0) {
-		rules |= MM_RULE_PKEYS;
-		sys_call(SYS_pkey_free, key, 0, 0, 0, 0, 0);
-	}
-	return rules;
-}
-
 /* CAP_IPC_LOCK makes RLIMIT_MEMLOCK void (capabilities(7)). */
 static bool may_lock_all(void)
 {
@@ -109,6 +94,7 @@ static bool may_lock_all(void)
 
 void process_fill_mm(struct mm *mm)
 {
+	static uint32_t rules;	/* a fork child's are its parent's */
 	char text[1024];
 
 	if (sys_read_file("/proc/self/stat", text, sizeof(text)) > 0) {
@@ -126,6 +112,7 @@ void process_fill_mm(struct mm *mm)
 	mm->brk = sys_brk(0);
 	/* exec maps the loader right below mmap_base (mm/util.c: mmap_base()). */
 	mm->mmap_base = modules_loader_end();
+	mm->task_size = rules_task_size();
 	mm->mmap_min_addr = read_number("/proc/sys/vm/mmap_min_addr", 65536);
 	mm->max_map_count = (uint32_t)read_number("/proc/sys/vm/max_map_count", 65530);
 	sys_getrlimit(RLIMIT_AS, &mm->rlimit_as);
@@ -134,7 +121,10 @@ void process_fill_mm(struct mm *mm)
 	sys_getrlimit(RLIMIT_MEMLOCK, &mm->rlimit_memlock);
 	if (may_lock_all())
 		mm->rlimit_memlock = RLIM_INFINITY;
-	mm->rules |= settings();
+	if (!rules)
+		rules = rules_probe();
+	mm->rules = rules | rules_settings();
+	mm->ksm_merge_any = sys_call(SYS_prctl, PR_GET_MEMORY_MERGE, 0, 0, 0, 0, 0) == 1;
 }
 
 static void put_limit(struct jsonw *w, const char *key, uint64_t limit)

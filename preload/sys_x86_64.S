@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * The pieces that need the machine's registers: the system call itself, an ordered copy, and vfork, whose
- * child returns through our caller's frame and therefore must leave nothing of ours on the stack.
- */
+/* The pieces that need the machine's registers: the system call itself and an ordered copy. */
 	.text
 
 /* long sys_call(long nr, long a, long b, long c, long d, long e, long f) */
@@ -34,41 +31,5 @@ sys_copy_forward:
 	ret
 	.cfi_endproc
 	.size	sys_copy_forward, .-sys_copy_forward
-
-/*
- * pid_t vfork(void)
- *
- * The return address is kept in a register that the system call preserves, so that whatever the
- * child does with the shared stack can't harm the parent's return. task_vfork_enter() runs
- * before; task_vfork_leave(pid) runs in the parent only.
- */
-	.globl	vfork
-	.type	vfork, @function
-vfork:
-	.cfi_startproc
-	sub	$8, %rsp
-	.cfi_adjust_cfa_offset 8
-	call	task_vfork_enter
-	add	$8, %rsp
-	.cfi_adjust_cfa_offset -8
-	pop	%rdi
-	.cfi_adjust_cfa_offset -8
-	.cfi_register %rip, %rdi
-	mov	$58, %eax
-	syscall
-	push	%rdi
-	.cfi_adjust_cfa_offset 8
-	.cfi_rel_offset %rip, 0
-	test	%rax, %rax
-	jz	1f
-	mov	%rax, %rdi
-	sub	$8, %rsp
-	.cfi_adjust_cfa_offset 8
-	call	task_vfork_leave
-	add	$8, %rsp
-	.cfi_adjust_cfa_offset -8
-1:	ret
-	.cfi_endproc
-	.size	vfork, .-vfork
 
 	.section .note.GNU-stack, "", @progbits

@@ -64,7 +64,11 @@
 #define VM_DROPPABLE	(1ull << 40)
 #define VM_SEALED	(1ull << 42)
 
-/* What the kernel's rules depend on by version; probed at start, recorded in the header. */
+/*
+ * What differs from kernel to kernel; probed at start, recorded in the header. Bits are part of the
+ * trace's format. A bit for what only older kernels do is clear in the default, so that a trace
+ * recorded before there was that bit keeps its meaning.
+ */
 enum mm_rule {
 	MM_RULE_STACK_NOHUGEPAGE = 1u << 0,	/* MAP_STACK implies VM_NOHUGEPAGE (6.7+) */
 	MM_RULE_THP_ALIGN = 1u << 1,		/* 2-MiB multiples are aligned (6.7+) */
@@ -73,11 +77,20 @@ enum mm_rule {
 	MM_RULE_ACCOUNT_CLEAR = 1u << 4,	/* mprotect dropping WRITE may clear VM_ACCOUNT */
 	MM_RULE_MULTI_MREMAP = 1u << 5,		/* mremap moves several vmas at once */
 	MM_RULE_HEAP_STRICT = 1u << 6,		/* [heap] names need real overlap, not touching */
-	MM_RULE_DONTUNMAP_RESET = 1u << 7,	/* MREMAP_DONTUNMAP resets the source's pgoff */
+	MM_RULE_DONTUNMAP_RESET = 1u << 7,	/* MREMAP_DONTUNMAP resets the source's pgoff, keeps
+						 * it apart from its copy, unlocks no more of it */
 	MM_RULE_ANON_NAME = 1u << 8,		/* CONFIG_ANON_VMA_NAME */
 	MM_RULE_THP_MADVISE = 1u << 9,		/* only MADV_HUGEPAGE memory gets huge pages */
 	MM_RULE_PKEYS = 1u << 10,		/* the CPU has protection keys */
 	MM_RULE_OVERCOMMIT_NEVER = 1u << 11,	/* vm.overcommit_memory=2 ignores MAP_NORESERVE */
+	MM_RULE_MERGE_UPPER = 1u << 12,		/* mmap between two anon_vmas joins the upper; a copy
+						 * kept off its source joins nothing (before 6.12) */
+	MM_RULE_MREMAP_UNMAPS_FIRST = 1u << 13,	/* MREMAP_FIXED clears its target, then looks at the
+						 * source (before 6.17) */
+	MM_RULE_KSM_LATE = 1u << 14,		/* PR_SET_MEMORY_MERGE marks a new mapping after it
+						 * has tried to join (before 6.17) */
+	MM_RULE_RINGS_STAY = 1u << 15,		/* fork copies no AIO ring; MADV_DOFORK refuses
+						 * VM_SPECIAL, not just VM_IO (7.2) */
 	MM_RULES_DEFAULT = (1u << 7) - 1,	/* as measured on 6.18, without anon names */
 };
 

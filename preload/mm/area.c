@@ -10,6 +10,8 @@
 #include "vma.h"
 
 #define LOW_32BIT 0x40000000ull
+/* What lies above is for those who ask for it by a hint (5-level page tables). */
+#define DEFAULT_MAP_WINDOW 0x7ffffffff000ull
 
 struct area {
 	uint64_t low, high;	/* the hole's part within [low, high) counts */
@@ -134,6 +136,8 @@ static bool hint_is_usable(struct mm *mm, uint64_t addr, uint64_t len)
 
 	if (mm->task_size - len < addr)
 		return false;
+	if ((addr > DEFAULT_MAP_WINDOW) != (addr + len > DEFAULT_MAP_WINDOW))
+		return false;
 	vma = find_vma(mm, addr);
 	return !vma || addr + len <= vm_start_gap(mm, vma);
 }
@@ -141,28 +145,29 @@ static bool hint_is_usable(struct mm *mm, uint64_t addr, uint64_t len)
 static uint64_t search(struct mm *mm, uint64_t addr, uint64_t len, uint64_t align_mask)
 {
 	uint64_t low = mm->mmap_min_addr > MM_PAGE_SIZE ? mm->mmap_min_addr : MM_PAGE_SIZE;
+	uint64_t more = addr > DEFAULT_MAP_WINDOW ? mm->task_size - DEFAULT_MAP_WINDOW : 0;
 	uint64_t found;
 
 	if (addr && hint_is_usable(mm, addr, len))
 		return addr;
-	found = topdown(mm, low, mm->mmap_base, len, align_mask);
+	found = topdown(mm, low, mm->mmap_base + more, len, align_mask);
 	if (found || !mm->mmap_legacy_base)
 		return found;
-	return bottomup(mm, mm->mmap_legacy_base, mm->task_size, len, align_mask);
+	return bottomup(mm, mm->mmap_legacy_base, DEFAULT_MAP_WINDOW + more, len, align_mask);
 }
 
 /* Large mappings start where a huge page may: the search asks for one more and rounds. */
-static uint64_t search_aligned(struct mm *mm, uint64_t len, uint64_t offset)
+static uint64_t search_aligned(struct mm *mm, uint64_t addr, uint64_t len, uint64_t offset)
 {
 	uint64_t size = MM_HUGE_PAGE_SIZE, first = (offset + size - 1) & ~(size - 1), sub, found;
 
 	if (offset + len < first || offset + len - first < size || len + size < len)
 		return 0;
-	found = search(mm, 0, len + size, 0);
-	if (!found)
-		return 0;
+	found = search(mm, addr, len + size, 0);
+	if (!found || found == addr)
+		return found;
 	sub = (offset - found) & (size - 1);
-	return sub ? found + sub : found + size;
+	return sub || !(mm->rules & MM_RULE_THP_ALIGN) ? found + sub : found + size;
 }
 
 uint64_t get_unmapped_area(struct mm *mm, uint64_t addr, uint64_t len, uint64_t pgoff,
@@ -188,11 +193,10 @@ uint64_t get_unmapped_area(struct mm *mm, uint64_t addr, uint64_t len, uint64_t 
 	if (hugetlb)
 		return search(mm, addr, len, MM_HUGE_PAGE_SIZE - 1);
 
-	if ((mm->rules & MM_RULE_THP_ALIGN) && !addr) {
-		if (anon && !(len & (MM_HUGE_PAGE_SIZE - 1)))
-			found = search_aligned(mm, len, 0);
-		else if (file && file->thp_align)
-			found = search_aligned(mm, len, pgoff << MM_PAGE_SHIFT);
-	}
+	if (file && file->thp_align)
+		found = search_aligned(mm, addr, len, pgoff << MM_PAGE_SHIFT);
+	else if ((mm->rules & MM_RULE_THP_ALIGN) && !addr && anon &&
+		 !(len & (MM_HUGE_PAGE_SIZE - 1)))
+		found = search_aligned(mm, 0, len, 0);
 	return found ? found : search(mm, addr, len, 0);
 }

@@ -32,6 +32,15 @@ static void settle(struct sides *s)
 	s->join_right = verdict_is_taken(s->right);
 }
 
+/* The upper one first, and the lower one only if it can be one with the upper's anon_vma. */
+static void settle_upper(const struct mm *mm, struct sides *s)
+{
+	s->join_right = verdict_is_taken(s->right);
+	if (s->left != VERDICT_NO && s->join_right)
+		s->left = verdict_and(s->left, match_anon_vma(mm, s->prev, s->next));
+	s->join_left = verdict_is_taken(s->left);
+}
+
 /* Note at the boundaries that stand, and in the report, what was in doubt. */
 static void report(struct mm_txn *txn, const struct sides *s, uint64_t start, uint64_t end,
 		   struct vma *vma)
@@ -48,7 +57,8 @@ static void report(struct mm_txn *txn, const struct sides *s, uint64_t start, ui
 		txn_doubt(txn, start, s->join_right ? end : s->next->vm_end);
 }
 
-struct vma *vma_place(struct mm_txn *txn, const struct vma *model, enum merge_mode mode)
+struct vma *vma_place(struct mm_txn *txn, const struct vma *model, enum merge_mode mode,
+		      const struct vma *apart)
 {
 	struct mm *mm = txn->mm;
 	struct sides s = { 0 };
@@ -56,17 +66,21 @@ struct vma *vma_place(struct mm_txn *txn, const struct vma *model, enum merge_mo
 	struct vma *next, *prev, *vma;
 
 	next = find_vma_prev(mm, start, &prev);
-	if (vma_touches(prev, model) && !(model->vm_flags & VM_SPECIAL)) {
+	if (vma_touches(prev, model) && prev != apart && !(model->vm_flags & VM_SPECIAL)) {
 		s.prev = prev;
 		vma_learn_faults(mm, prev);
 		s.left = mode == MERGE_EXTEND ? VERDICT_YES : match_all(mm, prev, model, prev);
 	}
-	if (vma_touches(model, next) && mode != MERGE_LEFT && !(model->vm_flags & VM_SPECIAL)) {
+	if (vma_touches(model, next) && next != apart && mode != MERGE_LEFT &&
+	    !(model->vm_flags & VM_SPECIAL)) {
 		s.next = next;
 		vma_learn_faults(mm, next);
 		s.right = match_all(mm, model, next, next);
 	}
-	settle(&s);
+	if (mode == MERGE_NEW && (mm->rules & MM_RULE_MERGE_UPPER))
+		settle_upper(mm, &s);
+	else
+		settle(&s);
 
 	if (s.join_left) {
 		vma = prev;

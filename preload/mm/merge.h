@@ -9,7 +9,8 @@
 #include "txn.h"
 
 enum merge_mode {
-	MERGE_NEW,	/* a new or moved mapping */
+	MERGE_NEW,	/* a new mapping */
+	MERGE_COPY,	/* a moved or copied one */
 	MERGE_LEFT,	/* brk: only into the vma below */
 	MERGE_EXTEND,	/* mremap in place: continues the vma below whatever it is */
 };
@@ -17,10 +18,12 @@ enum merge_mode {
 /**
  * vma_place() - Put a new range into a hole, joined with its neighbours where they allow.
  * @model: the range and everything about it; not linked.
+ * @apart: a vma it must not join, NULL for none.
  *
  * Return: the vma that holds the range now.
  */
-struct vma *vma_place(struct mm_txn *txn, const struct vma *model, enum merge_mode mode);
+struct vma *vma_place(struct mm_txn *txn, const struct vma *model, enum merge_mode mode,
+		      const struct vma *apart);
 
 /**
  * vma_modify() - Give [start, end) of @vma other attributes.

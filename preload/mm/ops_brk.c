@@ -16,18 +16,21 @@ static void brk_grow(struct mm_txn *txn, uint64_t start, uint64_t end)
 		return;
 	vma_init_anon(txn, &model, start, end,
 		      VM_READ | VM_WRITE | VM_MAYRWX | VM_ACCOUNT | mm->def_flags);
-	if (mm->ksm_merge_any && vma_may_ksm(&model))
-		model.vm_flags |= VM_MERGEABLE;
+	if (!(mm->rules & MM_RULE_KSM_LATE))
+		model.vm_flags |= ksm_flag(mm, &model);
 	/* Never anything there if the model is right. */
 	mm_unmap(txn, start, end);
 	if (start > mm->start_brk) {
-		vma = vma_place(txn, &model, MERGE_LEFT);
+		vma = vma_place(txn, &model, MERGE_LEFT, NULL);
 	} else {
 		struct vma *prev;
 
 		find_vma_prev(mm, start, &prev);
 		vma = vma_add(txn, &model, prev);
 	}
+	if (vma->vm_start == start && vma->vm_end == end &&
+	    ksm_flag(mm, vma) & ~vma->vm_flags)
+		vma_set_flags(txn, vma, vma->vm_flags | VM_MERGEABLE);
 	if ((vma->vm_flags & VM_LOCKED_MASK) == VM_LOCKED)
 		vma_learn_present(mm, vma);
 	txn->effect->vma = vma;

@@ -54,12 +54,12 @@ uint64_t madvise_flags(const struct vma *vma, uint64_t advice)
 }
 
 /* Does the kernel refuse this vma with @err? */
-static bool refused(const struct vma *vma, uint64_t advice, int64_t err)
+static bool refused(const struct mm *mm, const struct vma *vma, uint64_t advice, int64_t err)
 {
 	if (err == -EINVAL) {
 		switch (advice) {
 		case MADV_DOFORK:
-			return vma->vm_flags & VM_IO;
+			return vma->vm_flags & (mm->rules & MM_RULE_RINGS_STAY ? VM_SPECIAL : VM_IO);
 		case MADV_WIPEONFORK:
 			return vma_is_file(vma) || (vma->vm_flags & VM_SHARED);
 		case MADV_KEEPONFORK:
@@ -86,7 +86,7 @@ static bool explained(struct mm *mm, uint64_t start, uint64_t end, uint64_t advi
 	if (!err || err == -ENOMEM || err == -EAGAIN)
 		return true;
 	for (; vma && vma->vm_start < end; vma = vma->vm_next)
-		if (refused(vma, advice, err))
+		if (refused(mm, vma, advice, err))
 			return true;
 	return false;
 }
@@ -138,7 +138,7 @@ static bool visit_advice(struct mm_txn *txn, const struct vma *vma, struct vma *
 {
 	uint64_t advice = *(const uint64_t *)arg;
 
-	if (txn->call->ret && refused(vma, advice, txn->call->ret))
+	if (txn->call->ret && refused(txn->mm, vma, advice, txn->call->ret))
 		return false;
 	want->vm_flags = madvise_flags(vma, advice);
 	want->vm_flags_unknown &= ~(want->vm_flags ^ vma->vm_flags);

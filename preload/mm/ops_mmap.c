@@ -56,9 +56,12 @@ struct vma *mm_place_new(struct mm_txn *txn, struct vma *model, bool populate)
 	if ((model->vm_flags & (VM_NORESERVE | VM_SHARED | VM_WRITE)) == VM_WRITE &&
 	    !model->is_hugetlb)
 		model->vm_flags |= VM_ACCOUNT;
-	if (mm->ksm_merge_any && vma_may_ksm(model))
-		model->vm_flags |= VM_MERGEABLE;
-	vma = vma_place(txn, model, MERGE_NEW);
+	if (!(mm->rules & MM_RULE_KSM_LATE))
+		model->vm_flags |= ksm_flag(mm, model);
+	vma = vma_place(txn, model, MERGE_NEW, NULL);
+	if (vma->vm_start == model->vm_start && vma->vm_end == model->vm_end &&
+	    ksm_flag(mm, vma) & ~vma->vm_flags)
+		vma_set_flags(txn, vma, vma->vm_flags | VM_MERGEABLE);
 	/* Only now, so that a lock it can't have has kept it from joining another one. */
 	if ((vma->vm_flags & VM_LOCKED_MASK) && !vma_supports_mlock(vma))
 		vma_set_flags(txn, vma, vma->vm_flags & ~VM_LOCKED_MASK);

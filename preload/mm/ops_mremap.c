@@ -55,7 +55,7 @@ static void leave_source(struct mm_txn *txn, const struct remap *r, const struct
 
 	if (!src)
 		return;
-	if (src->vm_flags & VM_LOCKED) {
+	if ((src->vm_flags & VM_LOCKED) && !(mm->rules & MM_RULE_DONTUNMAP_RESET)) {
 		/* The kernel goes on counting them. */
 		mm->locked_vm_leaked += vma_pages(src);
 		mm->locked_vm += vma_pages(src);
@@ -67,7 +67,7 @@ static void leave_source(struct mm_txn *txn, const struct remap *r, const struct
 	src->anon_vma = ANON_VMA_NONE;
 	src->anon_vma_id = 0;
 	src->anon_vma_forked = ANON_VMA_FORKED_NO;
-	if ((mm->rules & MM_RULE_DONTUNMAP_RESET) && vma_is_anonymous(src)) {
+	if ((mm->rules & MM_RULE_DONTUNMAP_RESET) && vma_is_anonymous(src) && !vma_is_file(src)) {
 		src->vm_pgoff = src->vm_start >> MM_PAGE_SHIFT;
 		src->pgoff_state = VM_PGOFF_KNOWN;
 	}
@@ -86,12 +86,49 @@ static void doubt_source_locks(struct vma *target)
 		target->vm_next->vm_flags_unknown |= VM_LOCKED_MASK;
 }
 
+/*
+ * A vma that stays behind must not become one with its copy. Nor does the copy join the vma on its
+ * other side where the older merge is in use, unless it has been written to.
+ */
+static struct vma *place_apart(struct mm_txn *txn, const struct vma *model, struct vma *src)
+{
+	struct mm *mm = txn->mm;
+	bool touches = vma_touches(src, model) || vma_touches(model, src);
+	struct vma *prev, *next, *vma;
+
+	if (!touches || !(mm->rules & MM_RULE_MERGE_UPPER) || !vma_is_anonymous(src) ||
+	    src->anon_vma == ANON_VMA_PRESENT)
+		return vma_place(txn, model, MERGE_COPY, src);
+	next = find_vma_prev(mm, model->vm_start, &prev);
+	vma = vma_add(txn, model, prev);
+	if (src->anon_vma == ANON_VMA_UNKNOWN)
+		txn_doubt(txn, prev ? prev->vm_start : model->vm_start,
+			  next ? next->vm_end : model->vm_end);
+	return vma;
+}
+
+/* Only what is copied is unlocked: it becomes a vma of its own before. */
+static struct vma *split_locked(struct mm_txn *txn, const struct remap *r, struct vma *src)
+{
+	uint64_t end = r->addr + r->old_len;
+
+	if (!(src->vm_flags & VM_LOCKED) || !(txn->mm->rules & MM_RULE_DONTUNMAP_RESET))
+		return src;
+	if (src->vm_start < r->addr)
+		src = vma_split(txn, src, r->addr);
+	if (src->vm_end > end)
+		vma_split(txn, src, end);
+	return src;
+}
+
 static void move_vma(struct mm_txn *txn, const struct remap *r, struct vma *src)
 {
 	struct mm *mm = txn->mm;
 	uint64_t end = r->new_addr + r->new_len;
 	struct vma model, *vma;
 
+	if (r->flags & MREMAP_DONTUNMAP)
+		src = split_locked(txn, r, src);
 	vma_learn_faults(mm, src);
 	model = *src;
 	model.vm_start = r->new_addr;
@@ -103,16 +140,10 @@ static void move_vma(struct mm_txn *txn, const struct remap *r, struct vma *src)
 		return;
 	/* Never anything there if the model is right. */
 	mm_unmap(txn, model.vm_start, end);
-	if ((r->flags & MREMAP_DONTUNMAP) && (mm->rules & MM_RULE_DONTUNMAP_RESET) &&
-	    model.pgoff_state == VM_PGOFF_KNOWN && vma_is_anonymous(src) &&
-	    (vma_touches(src, &model) || vma_touches(&model, src))) {
-		struct vma *prev;
-
-		find_vma_prev(mm, model.vm_start, &prev);
-		vma = vma_add(txn, &model, prev);
-	} else {
-		vma = vma_place(txn, &model, MERGE_NEW);
-	}
+	if ((r->flags & MREMAP_DONTUNMAP) && (mm->rules & MM_RULE_DONTUNMAP_RESET))
+		vma = place_apart(txn, &model, src);
+	else
+		vma = vma_place(txn, &model, MERGE_COPY, NULL);
 	if (r->flags & MREMAP_DONTUNMAP) {
 		leave_source(txn, r, vma);
 		if (txn->effect->uncertain && (model.vm_flags & VM_LOCKED))
@@ -144,7 +175,7 @@ static void grow_in_place(struct mm_txn *txn, const struct remap *r, struct vma 
 	if (!range_is_sane(txn->mm, model.vm_start, model.vm_end))
 		return;
 	mm_unmap(txn, model.vm_start, model.vm_end);
-	vma = vma_place(txn, &model, MERGE_EXTEND);
+	vma = vma_place(txn, &model, MERGE_EXTEND, NULL);
 	if ((vma->vm_flags & VM_WRITE) && (vma->vm_flags & VM_LOCKED_MASK) == VM_LOCKED &&
 	    !vma_is_file(vma))
 		vma_learn_present(txn->mm, vma);
@@ -314,6 +345,42 @@ static void shrink_beyond_end(struct mm_txn *txn, const struct remap *r)
 	mm_unmap(txn, r->new_addr, new_end);
 }
 
+/* The checks of older kernels that come before the target is cleared. */
+static bool refused_early(struct mm *mm, const struct mm_call *call, const struct remap *r)
+{
+	const struct vma *vma = vma_lookup(mm, r->addr);
+	uint64_t known = MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP;
+
+	if ((r->flags & ~known) || !(r->flags & MREMAP_MAYMOVE) || !r->new_len || !vma)
+		return true;
+	if ((r->flags & MREMAP_DONTUNMAP) && call->arg[1] != call->arg[2])
+		return true;
+	if ((r->addr & (MM_PAGE_SIZE - 1)) || (vma->vm_flags & VM_SEALED))
+		return true;
+	if ((vma->vm_flags & VM_HUGETLB) && call->ret == -EINVAL)
+		return true;
+	if (r->new_len > mm->task_size || !range_is_sane(mm, r->new_addr, r->new_addr + r->new_len))
+		return true;
+	if (r->addr + r->old_len > r->new_addr && r->new_addr + r->new_len > r->addr)
+		return true;
+	return (uint64_t)mm->map_count + 2 >= (uint64_t)mm->max_map_count - 3;
+}
+
+/* A failed MREMAP_FIXED of older kernels: gone are the target and what the source shrinks by. */
+static void unmapped_first(struct mm_txn *txn, const struct remap *r)
+{
+	uint64_t new_end = r->new_addr + r->new_len;
+	uint64_t tail = r->addr + r->new_len, end = r->addr + r->old_len;
+	struct mm *mm = txn->mm;
+
+	if (refused_early(mm, txn->call, r) || mm_unmap_fails(txn, r->new_addr, new_end))
+		return;
+	mm_unmap(txn, r->new_addr, new_end);
+	if (r->new_len < r->old_len && range_is_sane(mm, tail, end) &&
+	    !mm_unmap_fails(txn, tail, end))
+		mm_unmap(txn, tail, end);
+}
+
 int op_mremap(struct mm_txn *txn)
 {
 	const struct mm_call *call = txn->call;
@@ -332,6 +399,10 @@ int op_mremap(struct mm_txn *txn)
 
 	if (r.failed) {
 		r.new_addr = fixed ? call->arg[4] : r.addr;
+		if (fixed && (mm->rules & MM_RULE_MREMAP_UNMAPS_FIRST) && call->ret != -EINTR) {
+			unmapped_first(txn, &r);
+			return 0;
+		}
 		if (call->ret == -EINVAL && (!fixed || r.old_len != r.new_len)) {
 			shrink_beyond_end(txn, &r);
 			return 0;

@@ -96,6 +96,8 @@ int op_io_setup(struct mm_txn *txn)
 	vma_init_anon(txn, &model, start, end,
 		      VM_READ | VM_WRITE | VM_MAYRWX | VM_SHARED | VM_MAYSHARE | VM_DONTEXPAND |
 			      txn->mm->def_flags);
+	if (txn->mm->rules & MM_RULE_RINGS_STAY)
+		model.vm_flags |= VM_DONTCOPY;
 	model.vm_pgoff = 0;
 	if (vma_set_file(txn->mm, &model, call->file ? call->file : &ring))
 		return -ENOMEM;

@@ -68,6 +68,7 @@ static struct vma *split_at(struct mm_txn *txn, struct vma *vma, uint64_t addr)
 static void learn_apart(struct mm *mm, struct vma *vma)
 {
 	struct vma *prev = vma->vm_prev, *has;
+	bool either_way = mm->rules & MM_RULE_MERGE_FAULTED;
 	enum verdict rest;
 
 	vma->uncertain = false;
@@ -81,19 +82,22 @@ static void learn_apart(struct mm *mm, struct vma *vma)
 	if (prev->anon_vma != ANON_VMA_NONE && vma->anon_vma != ANON_VMA_NONE) {
 		if (prev->anon_vma_id == vma->anon_vma_id)
 			vma->anon_vma_id = ++mm->next_anon_vma_id;
-		/* A forked one keeps apart even from one that has none; of two forked, who knows. */
-		if (!vma->anon_vma_forked)
+		/*
+		 * A forked one keeps apart even from one that has none; of two forked, who knows.
+		 * Where only the vma that takes over may bring the anon_vma, either can be it.
+		 */
+		if (!vma->anon_vma_forked && either_way)
 			vma_learn_present(mm, prev);
-		if (!prev->anon_vma_forked)
+		if (!prev->anon_vma_forked && either_way)
 			vma_learn_present(mm, vma);
 		return;
 	}
-	/* It was the fork that kept the one that has an anon_vma from joining the other. */
 	has = prev->anon_vma != ANON_VMA_NONE ? prev : vma;
-	if (has->anon_vma_forked) {
+	if (has->anon_vma_forked || !either_way)
 		vma_learn_present(mm, has);
+	/* It was the fork that kept the one that has an anon_vma from joining the other. */
+	if (has->anon_vma_forked && either_way)
 		has->anon_vma_forked = ANON_VMA_FORKED_YES;
-	}
 }
 
 int mm_resolve(struct mm *mm, uint64_t start, uint64_t end)

@@ -72,6 +72,12 @@ static inline bool vma_may_ksm(const struct vma *vma)
 		 (VM_SHARED | VM_MAYSHARE | VM_SPECIAL | VM_HUGETLB | VM_DROPPABLE));
 }
 
+/* What PR_SET_MEMORY_MERGE adds to the flags of a new mapping. */
+static inline uint64_t ksm_flag(const struct mm *mm, const struct vma *vma)
+{
+	return mm->ksm_merge_any && vma_may_ksm(vma) ? VM_MERGEABLE : 0;
+}
+
 static inline bool vma_touches(const struct vma *below, const struct vma *above)
 {
 	return below && above && below->vm_end == above->vm_start;

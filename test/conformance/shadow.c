@@ -25,6 +25,8 @@
 
 #include "calls.h"
 #include "kernel.h"
+#include "kmaps.h"
+#include "rules.h"
 
 #define ARENA_BYTES (16u << 20)
 #define STEPS_MAX 2000000u
@@ -52,6 +54,8 @@ static struct results *results;
 static unsigned char *skip;		/* steps to leave out, one byte each */
 static struct kernel_vma nearby[NEARBY_MAX];
 static char model_text[8 << 20];
+static uint32_t rules;
+static uint64_t task_size;
 static bool quiet, locks_in_doubt;
 
 static void say(const char *format, ...)
@@ -380,6 +384,8 @@ static int run_in_child(void)
 	mm_init(&mm, &mem);
 	if (kernel_open() || kernel_snapshot(&mm))
 		return 77;
+	mm.rules = rules;
+	mm.task_size = task_size;
 	pid = fork();
 	if (!pid)
 		_exit(run());
@@ -425,8 +431,8 @@ static void print_results(const char *who)
 
 	for (int i = 0; i < MM_OP_COUNT; i++)
 		calls += r->calls[i];
-	printf("%s: %lu steps: %lu calls, %lu touches, %lu forks, %lu stack growths\n", who,
-	       r->steps, calls, r->touches, r->forks, r->grown);
+	printf("%s, rules %#x: %lu steps: %lu calls, %lu touches, %lu forks, %lu stack growths\n", who,
+	       rules, r->steps, calls, r->touches, r->forks, r->grown);
 	for (int i = 0; i < MM_OP_COUNT; i++)
 		if (r->calls[i])
 			printf("  %-24s %8lu, failed %8lu\n", calls_op_name(i), r->calls[i],
@@ -520,6 +526,12 @@ int main(int argc, char **argv)
 	}
 	if (!kernel_has_query())
 		opt.no_query = true;
+	if (kmaps_init(opt.no_query)) {
+		printf("skip: /proc/self/maps can't be opened\n");
+		return 77;
+	}
+	rules = rules_probe() | rules_settings();
+	task_size = rules_task_size();
 	err = calls_init();
 	if (err) {
 		printf("skip: no scratch files here: %s\n", strerror(-err));

@@ -129,6 +129,154 @@ static void test_mremap_dontunmap_keeps_the_source(void)
 	CHECK_EQ(mm.total_vm, 4);
 }
 
+static void map_written(uint64_t page, uint64_t nr)
+{
+	apply(&mm, MM_MMAP, AT(page), AT(page), nr * PAGE, RW,
+	      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_POPULATE, -1, 0);
+}
+
+/* AA BB, two anon_vmas: which of them does what fills the hole join? */
+static void test_a_hole_is_joined_from_one_side(void)
+{
+	fixture_init(&mm);
+	map_written(0, 2);
+	map_written(3, 2);
+	map_pages(&mm, 2, 1, RW);
+	CHECK_MAP(&mm, "AAABB");
+	fixture_init(&mm);
+	mm.rules |= MM_RULE_MERGE_UPPER;
+	map_written(0, 2);
+	map_written(3, 2);
+	map_pages(&mm, 2, 1, RW);
+	CHECK_MAP(&mm, "AABBB");
+	/* A moved mapping takes the lower one everywhere. */
+	fixture_init(&mm);
+	mm.rules |= MM_RULE_MERGE_UPPER;
+	map_pages(&mm, 0, 1, PROT_NONE);
+	map_pages(&mm, 2, 1, PROT_NONE);
+	map_pages(&mm, 5, 1, PROT_NONE);
+	apply(&mm, MM_MREMAP, AT(1), AT(5), PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, AT(1), 0);
+	CHECK_MAP(&mm, "AAA");
+}
+
+static void dontunmap(uint64_t page, uint64_t nr, uint64_t to)
+{
+	apply(&mm, MM_MREMAP, AT(to), AT(page), nr * PAGE, nr * PAGE,
+	      MREMAP_MAYMOVE | MREMAP_FIXED | 4, AT(to), 0);
+}
+
+static void test_mremap_dontunmap_beside_its_source(void)
+{
+	static const struct {
+		uint32_t rules;
+		const char *map;
+	} cases[] = {
+		{ 0, "AAAAAA" },
+		{ MM_RULE_DONTUNMAP_RESET, "AABBBB" },
+		{ MM_RULE_DONTUNMAP_RESET | MM_RULE_MERGE_UPPER, "AABBCC" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		fixture_init(&mm);
+		mm.rules |= cases[i].rules;
+		map_pages(&mm, 0, 2, PROT_NONE);
+		map_pages(&mm, 4, 2, PROT_NONE);
+		dontunmap(0, 2, 2);
+		CHECK_MAP(&mm, cases[i].map);
+		CHECK_EQ(effect.uncertain, false);
+	}
+}
+
+static void test_mremap_dontunmap_unlocks_its_source(void)
+{
+	fixture_init(&mm);
+	map_pages(&mm, 0, 4, PROT_READ);
+	apply(&mm, MM_MLOCK, 0, AT(0), 4 * PAGE, 0, 0, 0, 0);
+	dontunmap(1, 1, 6);
+	CHECK_MAP(&mm, "AAAA  B");
+	CHECK_EQ(find_vma(&mm, AT(0))->vm_flags & VM_LOCKED, 0);
+	fixture_init(&mm);
+	mm.rules |= MM_RULE_DONTUNMAP_RESET;
+	map_pages(&mm, 0, 4, PROT_READ);
+	apply(&mm, MM_MLOCK, 0, AT(0), 4 * PAGE, 0, 0, 0, 0);
+	dontunmap(1, 1, 6);
+	CHECK_MAP(&mm, "ABCC  D");
+	CHECK_EQ(find_vma(&mm, AT(0))->vm_flags & VM_LOCKED, VM_LOCKED);
+	CHECK_EQ(find_vma(&mm, AT(1))->vm_flags & VM_LOCKED, 0);
+	CHECK_EQ(mm.locked_vm, 4);
+}
+
+static void test_a_failed_mremap_may_clear_its_target(void)
+{
+	for (int old = 0; old < 2; old++) {
+		fixture_init(&mm);
+		mm.rules |= old ? MM_RULE_MREMAP_UNMAPS_FIRST : 0;
+		map_pages(&mm, 0, 1, PROT_READ);
+		map_pages(&mm, 1, 1, PROT_NONE);
+		map_pages(&mm, 4, 3, PROT_READ);
+		/* Two vmas can't grow together. */
+		apply(&mm, MM_MREMAP, -EFAULT, AT(0), 2 * PAGE, 3 * PAGE,
+		      MREMAP_MAYMOVE | MREMAP_FIXED, AT(4), 0);
+		CHECK_MAP(&mm, old ? "AB" : "AB  CCC");
+		/* Checks that come before that: overlap, flags, nothing there. */
+		map_pages(&mm, 4, 3, PROT_READ);
+		apply(&mm, MM_MREMAP, -EINVAL, AT(4), PAGE, 2 * PAGE,
+		      MREMAP_MAYMOVE | MREMAP_FIXED, AT(4), 0);
+		apply(&mm, MM_MREMAP, -EINVAL, AT(0), PAGE, 2 * PAGE, MREMAP_FIXED, AT(4), 0);
+		apply(&mm, MM_MREMAP, -EFAULT, AT(2), PAGE, 2 * PAGE,
+		      MREMAP_MAYMOVE | MREMAP_FIXED, AT(4), 0);
+		CHECK_MAP(&mm, "AB  CCC");
+	}
+}
+
+static void test_ksm_for_everything_may_keep_apart(void)
+{
+	for (int late = 0; late < 2; late++) {
+		fixture_init(&mm);
+		mm.rules |= late ? MM_RULE_KSM_LATE : 0;
+		apply(&mm, MM_PRCTL, 0, 67, 1, 0, 0, 0, 0);
+		map_pages(&mm, 0, 1, PROT_READ);
+		map_pages(&mm, 1, 1, PROT_READ);
+		CHECK_MAP(&mm, late ? "AB" : "AA");
+		CHECK_EQ(mm.last->vm_flags & VM_MERGEABLE, VM_MERGEABLE);
+		/* Flags are alike by now. */
+		protect_pages(&mm, 0, 1, PROT_NONE);
+		protect_pages(&mm, 0, 1, PROT_READ);
+		CHECK_MAP(&mm, "AA");
+	}
+}
+
+static void test_fork_and_aio_rings(void)
+{
+	for (int stay = 0; stay < 2; stay++) {
+		struct mm_call call = { .op = MM_IO_SETUP, .arg = { 1, 0, AT(1) }, .len = PAGE };
+
+		fixture_init(&mm);
+		mm.rules |= stay ? MM_RULE_RINGS_STAY : 0;
+		mm_apply(&mm, &call, &effect);
+		CHECK_MAP(&mm, " A");
+		mm_fork_child(&mm);
+		CHECK_MAP(&mm, stay ? "" : " A");
+	}
+}
+
+/* What stays apart though alike proves anon_vmas only where either side may bring one. */
+static void test_what_a_boundary_proves(void)
+{
+	for (int old = 0; old < 2; old++) {
+		fixture_init(&mm);
+		mm.rules &= old ? ~(uint32_t)MM_RULE_MERGE_FAULTED : ~0u;
+		map_pages(&mm, 0, 1, RW);
+		map_pages(&mm, 2, 1, RW);
+		map_pages(&mm, 1, 1, RW);
+		CHECK_EQ(effect.uncertain, true);
+		CHECK_EQ(mm_resolve(&mm, AT(0), AT(2)), 0);
+		CHECK_EQ(mm_resolve(&mm, AT(2), AT(3)), 0);
+		CHECK_MAP(&mm, "AAB");
+		CHECK_EQ(mm.last->anon_vma, old ? ANON_VMA_UNKNOWN : ANON_VMA_PRESENT);
+	}
+}
+
 static void test_brk_joins_below_only(void)
 {
 	fixture_init(&mm);
@@ -357,6 +505,29 @@ static void test_area_is_the_highest_hole(void)
 	CHECK_EQ(get_unmapped_area(&mm, 0, ~0ull, 0, MAP_PRIVATE | MAP_ANONYMOUS, NULL), 0);
 }
 
+/* Above 2^47 only by a hint, and never across. */
+static void test_area_with_five_levels(void)
+{
+	const uint64_t flags = MAP_PRIVATE | MAP_ANONYMOUS, high = 1ull << 50, end = 1ull << 47;
+
+	for (int five = 0; five < 2; five++) {
+		uint64_t above;
+
+		fixture_init(&mm);
+		mm.mmap_base = AT(20);
+		if (five)
+			mm.task_size = (1ull << 56) - PAGE;
+		above = mm.task_size - end + PAGE + AT(19);
+		CHECK_EQ(get_unmapped_area(&mm, 0, PAGE, 0, flags, NULL), AT(19));
+		CHECK_EQ(get_unmapped_area(&mm, high, PAGE, 0, flags, NULL), five ? high : AT(19));
+		CHECK_EQ(get_unmapped_area(&mm, end - 2 * PAGE, 2 * PAGE, 0, flags, NULL), AT(18));
+		if (!five)
+			continue;
+		apply(&mm, MM_MMAP, high, high, PAGE, PROT_READ, flags | MAP_FIXED, -1, 0);
+		CHECK_EQ(get_unmapped_area(&mm, high, PAGE, 0, flags, NULL), above);
+	}
+}
+
 static void test_stack_guard_gap_is_kept(void)
 {
 	fixture_init(&mm);
@@ -500,6 +671,13 @@ int main(void)
 	test_sealed_memory_stays();
 	test_mremap_in_place_and_moved();
 	test_mremap_dontunmap_keeps_the_source();
+	test_a_hole_is_joined_from_one_side();
+	test_mremap_dontunmap_beside_its_source();
+	test_mremap_dontunmap_unlocks_its_source();
+	test_a_failed_mremap_may_clear_its_target();
+	test_ksm_for_everything_may_keep_apart();
+	test_fork_and_aio_rings();
+	test_what_a_boundary_proves();
 	test_brk_joins_below_only();
 	test_mlock_counts_and_splits();
 	test_policy_keeps_apart_and_heals();
@@ -514,6 +692,7 @@ int main(void)
 	test_two_files_of_one_inode_are_in_doubt();
 	test_shmdt_takes_all_pieces();
 	test_area_is_the_highest_hole();
+	test_area_with_five_levels();
 	test_stack_guard_gap_is_kept();
 	test_find_vma_means_what_the_kernel_means();
 	test_replace_takes_the_kernels_word();
