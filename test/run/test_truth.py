@@ -7,6 +7,7 @@ strace's list of calls with the traces (truth.py). Argument of a case: the tier 
     libc      and complete, but for system call instructions outside libc and the loader
     all       and complete
 """
+import copy
 import json
 import os
 import re
@@ -262,6 +263,53 @@ def inline_syscall(bench):
 def inline_syscall_mixed(bench):
     """One kind of calls on mappings that the other kind made."""
     run(bench, [bench.program, "mixed"], may_be_raw=True)
+
+
+@case
+def tasks(bench):
+    """All the ways of test_behaviour.py's case of that name."""
+    for way in ("fork deep threads vfork vfork-maps spawn system exec exec-bare exit-in-thread "
+                "main-thread-first syscall-fork raw-fork clone abort crash quick-exit").split():
+        print(f"tasks {way}:")
+        run(bench, [bench.program, way])
+        for path in bench.trace_files():
+            path.unlink()
+
+
+def tampered_with(calls, i):
+    """The list with a fault in its @i-th call, in each way there is."""
+    def changed(**members):
+        call = copy.copy(calls[i])
+        call.__dict__.update(members)
+        return calls[:i] + [call] + calls[i + 1:]
+
+    first, *rest = calls[i].args
+    yield "invented", calls[:i] + [calls[i]] + calls[i:]
+    yield "argument", changed(args=(first ^ 1 << 40, *rest))
+    yield "result", changed(result=(1, None))
+    yield "errno", changed(result=(None, "EINTR"))
+    yield "name", changed(name="mlock")
+    yield "thread", changed(tid=1)
+    yield "order among threads", changed(begin=len(calls) + 2)
+    j = next(j for j in range(i + 1, len(calls)) if calls[j].tid == calls[i].tid)
+    yield "order", calls[:i] + [calls[j]] + calls[i + 1:j] + [calls[i]] + calls[j + 1:]
+
+
+@case
+def tampered(bench):
+    """The comparison itself: it finds what is wrong with a trace that was tampered with."""
+    bench.run(strace(bench) + [bench.program])
+    spaces = truth.read_log(bench.log)
+    trace = max(map(truth.Trace, bench.trace_files()), key=lambda trace: len(trace.calls))
+    space = spaces[trace.header["pid"]][0]
+    good = truth.Comparison(space, trace)
+    expect(not good.has_faults() and good.pairs, "the trace was not in order")
+    calls = trace.calls
+    for i in 0, len(calls) // 3, len(calls) // 2:
+        for what, trace.calls in tampered_with(calls, i):
+            expect(truth.Comparison(space, trace).has_faults(), f"{what} at {i} is not noticed")
+        trace.calls = calls[:i] + calls[i + 1:]
+        expect_equal(len(truth.Comparison(space, trace).missing), len(good.missing) + 1, "missing")
 
 
 harness.main()

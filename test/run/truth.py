@@ -243,6 +243,10 @@ class Comparison:
             self.compare_thread(truth.get(tid, []), traced.get(tid, []))
         self.disordered = self.find_disorder()
 
+    def has_faults(self):
+        """Is there anything in the trace that is not the truth?"""
+        return bool(self.extra or self.mismatched or self.disordered)
+
     def compare_thread(self, truth, traced):
         if truth and truth[-1].result is None:
             # The process ended meanwhile: whether it was made, nobody can tell.
