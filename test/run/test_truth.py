@@ -81,7 +81,7 @@ def strace(bench):
             break
     else:
         raise Skip(f"strace can't trace here: {done.stderr.decode().strip()}")
-    preload = bench.preload(capture=bench.arguments[0], quiet=1)
+    preload = bench.preload(capture=bench.arguments[0], stacks=128, quiet=1)
     return words + option + [word for name, value in preload.items()
                              for word in ("-E", f"{name}={value}")]
 
