@@ -24,8 +24,8 @@ import tempfile
 import time
 
 CLASSES = ("vm", "memory")
-# The machine's, not the process': they switch swap or the watchdog timer on.
-EXCLUDED = {"swap", "watchdog"}
+# They act on the machine: switch swap or the watchdog timer on, fill the disk.
+EXCLUDED = {"swap", "watchdog", "resources"}
 SIZES = {"vm": ["--vm-bytes", "64m"], "mmap": ["--mmap-bytes", "64m"],
          "malloc": ["--malloc-bytes", "64k"], "mremap": ["--mremap-bytes", "16m"],
          "msync": ["--msync-bytes", "16m"], "memfd": ["--memfd-bytes", "64m"],
@@ -106,12 +106,16 @@ class Traces:
 
     def __init__(self, report, folder):
         self.count = self.bytes = self.calls = self.lost = 0
-        self.unexplained = self.not_captured = self.diverged = 0
+        self.unexplained = self.not_captured = self.diverged = self.empty = 0
         self.faults, self.losses = [], {}
         for path in sorted(folder.iterdir()):
             self.count += 1
             self.bytes += path.stat().st_size
-            self.read(report, path)
+            # Empty: killed between its creation and its first line.
+            if path.stat().st_size:
+                self.read(report, path)
+            else:
+                self.empty += 1
 
     def read(self, report, path):
         try:
@@ -170,6 +174,10 @@ def compare(args, name, workers, tmp):
           f"{traces.bytes >> 20:6} {traces.calls:8} {traces.unexplained:5} "
           f"{traces.not_captured:6} {traces.lost:6} {traced.took / native.took:6.2f} "
           f"{work_ratio:>8}", *(f"{why}:{count}" for why, count in traces.losses.items()))
+    if traces.empty:
+        print(f"    {traces.empty} empty traces of killed processes")
+    if native.status:
+        print(f"    not run: {native.verdict}")
     for fault in faults:
         print(f"    {fault}")
     if faults and args.keep:
@@ -182,6 +190,7 @@ def compare(args, name, workers, tmp):
 def main():
     args = parse_arguments()
     os.umask(0o022)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     tmp = pathlib.Path(tempfile.mkdtemp(prefix="vmtrace-stress-", dir=args.tmp))
     tmp.chmod(0o755)
     print("stressor     workers native traced traces    MiB    calls unexp uncapt   lost   time"
