@@ -30,8 +30,8 @@ class Totals:
     """Sums over the processes of one case."""
 
     def __init__(self):
-        self.count = dict.fromkeys(("truth", "in trace", "matched", "missing", "raw", "extra",
-                                    "mismatched", "disordered", "in flight", "lost",
+        self.count = dict.fromkeys(("truth", "own", "in trace", "matched", "missing", "raw",
+                                    "extra", "mismatched", "disordered", "in flight", "lost",
                                     "not_captured", "unexplained", "stacks", "complete",
                                     "predictions", "right"), 0)
         self.origins, self.places, self.bottoms, self.faults = {}, {}, {}, []
@@ -92,7 +92,8 @@ def compare_image(bench, space, path, totals):
     found = truth.Comparison(space, trace)
     tier = bench.arguments[0]
     expect_equal(trace.header["capture"]["tier"], tier, f"tier of {path.name}")
-    for name, calls in (("truth", space.calls), ("in trace", trace.calls),
+    totals.add("truth", len(space.calls) - len(found.own))
+    for name, calls in (("own", found.own), ("in trace", trace.calls),
                         ("matched", found.pairs), ("missing", found.missing),
                         ("extra", found.extra), ("mismatched", found.mismatched),
                         ("disordered", found.disordered), ("in flight", found.in_flight)):
@@ -135,7 +136,8 @@ def compare(bench, may_be_raw=False):
     tier = bench.arguments[0]
     traces = {}
     for path in bench.trace_files():
-        first = harness.header(path)
+        with open(path, "rb") as lines:
+            first = json.loads(next(lines))
         traces.setdefault(first["pid"], []).append((first["clock"]["start_ns"], path))
     spaces = truth.read_log(bench.log)
     expect_equal({pid: len(of_pid) for pid, of_pid in sorted(traces.items())},

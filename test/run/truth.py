@@ -6,9 +6,13 @@ What strace saw of a program, compared call by call with what libvmtrace recorde
                                                             │ compare, thread by thread
     traces ────────────────────────────────▶ calls ─────────┘
 
-The attach point of an address space is the library's opening of /proc/self/maps: before its
-snapshot, and nothing that changes the map comes between that and the first call it records. A fork
-child opens it again for its own trace. Arguments are compared as registers, all 64 bits of them.
+The attach point of an address space is the library's last opening of /proc/self/maps before that
+of /proc/self/task: between the two it takes its snapshot, and nothing that changes the map comes
+between the first of them and the first call that it records. A fork child repeats both for its own
+trace. Arguments are compared as registers, all 64 bits of them.
+
+What the library does for itself is no call of the program's, and recognised by facts: a question
+for the break, which changes nothing, and an advice about its own memory, which the header names.
 """
 import difflib
 import json
@@ -65,7 +69,8 @@ class Space:
     """An address space: from fork or exec on, for all tasks that live in it."""
 
     def __init__(self, pid):
-        self.pid, self.attached, self.calls = pid, None, []
+        self.pid, self.calls = pid, []
+        self.opened = self.attached = False
 
 
 def parse_result(text):
@@ -155,12 +160,13 @@ class Tasks:
     def rename(self, _, tid, old):
         self.space_of[tid] = self.space(old)
 
-    def begin(self, number, tid, call):
+    def begin(self, _, tid, call):
         space = self.space(tid)
-        if call.name == "openat":
-            if space.attached is None and '"/proc/self/maps"' in call.text:
-                space.attached = number
-        elif call.name in CALLS and space.attached is not None and counts(call):
+        if call.name == "openat" and not space.attached:
+            if '"/proc/self/maps"' in call.text:
+                space.opened, space.calls = True, []
+            space.attached = space.opened and '"/proc/self/task"' in call.text
+        elif call.name in CALLS and space.opened and counts(call):
             space.calls.append(call)
 
     def end(self, _, tid, call):
@@ -179,7 +185,7 @@ def read_log(path):
     """The address spaces of a log in which the library was, by process, in order."""
     spaces = {}
     for space in Tasks(Log(path)).spaces:
-        if space.attached is not None:
+        if space.attached:
             spaces.setdefault(space.pid, []).append(space)
     return spaces
 
@@ -209,6 +215,14 @@ class Trace:
                 if int(start, 16) <= ip < int(end, 16):
                     return f"{module['path'].rsplit('/', 1)[-1]}+{ip - int(module['base'], 16):#x}"
         return f"{ip:#x}"
+
+    def is_own(self, call):
+        """Did the library make the call for itself?"""
+        if not self.place(call.ip).startswith("libvmtrace"):
+            return False
+        start = call.args[0]
+        return (call.name == "brk" and not start or call.name == "madvise" and
+                any(int(low, 16) <= start < int(high, 16) for low, high, _ in self.header["own"]))
 
     def is_raw(self, ip):
         """Is the instruction before @ip neither libc's, the loader's nor vmtrace's?"""
@@ -241,6 +255,8 @@ class Comparison:
         truth, traced = by_thread(space.calls), by_thread(trace.calls)
         for tid in sorted(truth.keys() | traced.keys()):
             self.compare_thread(truth.get(tid, []), traced.get(tid, []))
+        self.own = [call for call in self.missing if trace.is_own(call)]
+        self.missing = [call for call in self.missing if call not in self.own]
         self.disordered = self.find_disorder()
 
     def has_faults(self):
