@@ -255,8 +255,9 @@ class Comparison:
         truth, traced = by_thread(space.calls), by_thread(trace.calls)
         for tid in sorted(truth.keys() | traced.keys()):
             self.compare_thread(truth.get(tid, []), traced.get(tid, []))
-        self.own = [call for call in self.missing if trace.is_own(call)]
-        self.missing = [call for call in self.missing if call not in self.own]
+        left, self.missing, self.own = self.missing, [], []
+        for call in left:
+            (self.own if trace.is_own(call) else self.missing).append(call)
         self.disordered = self.find_disorder()
 
     def has_faults(self):
