@@ -2,7 +2,6 @@
 """What the programs of the distribution are given to do, by more than one test."""
 import os
 import random
-import signal
 import socket
 import subprocess
 import time
@@ -118,5 +117,4 @@ def redis_session(bench, env, prefix=(), requests=20000):
         return server.wait(harness.TIMEOUT_S), kept
     finally:
         if server.poll() is None:
-            os.killpg(server.pid, signal.SIGKILL)
-            server.wait()
+            harness.kill_all(server)
