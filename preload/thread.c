@@ -157,7 +157,8 @@ void thread_gate_leave(struct thread *t)
 
 /*
  * Waits for a bounded time: a thread may be inside the loader for long, or have ended there. Then
- * the fork is as safe as it is without us.
+ * the fork is as safe as it is without us. Also for threads that have come to their end: what libc
+ * maps and unmaps then is unwound like everything else.
  */
 void thread_gate_close(void)
 {
@@ -171,7 +172,7 @@ void thread_gate_close(void)
 		busy = false;
 		lock_take(&state);
 		for (t = all; t; t = t->next)
-			busy |= t != tls.thread && !t->ended &&
+			busy |= t != tls.thread &&
 				__atomic_load_n(&t->in_gate, __ATOMIC_SEQ_CST);
 		lock_drop(&state);
 		if (busy)

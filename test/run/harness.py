@@ -70,6 +70,14 @@ class Result:
                 "files": self.files}
 
 
+def kill_all(process):
+    """With its descendants, if it was started with a session of its own."""
+    if os.getpgid(process.pid) == process.pid:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
+    process.wait()
+
+
 class Bench:
     """The built files, and the folder that the case works in."""
 
@@ -140,7 +148,7 @@ class Bench:
         try:
             stdout, stderr = process.communicate(stdin, timeout=TIMEOUT_S)
         except subprocess.TimeoutExpired:
-            process.kill()
+            kill_all(process)
             raise AssertionError(f"{argv[0]} hangs")
         return Result(process.returncode, stdout, stderr, self.files())
 
