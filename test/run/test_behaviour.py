@@ -137,7 +137,7 @@ TASKS = {
     "spawn": (1, 0, 2),
     "system": (1, 0, 1),
     "exec": (2, 2, 1),
-    "exec-bare": (2, 2, 1),
+    "exec-bare": (2, 1, 1),
     "exit-in-thread": (1, 0, 1),
     "main-thread-first": (1, 0, 1),
     "syscall-fork": (2, 1, 1),
