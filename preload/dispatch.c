@@ -10,6 +10,7 @@
 #include "capture.h"
 #include "exec.h"
 #include "fds.h"
+#include "sud.h"
 #include "sys.h"
 #include "task.h"
 #include "thread.h"
@@ -107,6 +108,11 @@ long dispatch(long nr, const uint64_t arg[6], enum dispatch_way way)
 
 	if (op >= 0)
 		return capture_call((enum mm_op)op, nr, arg, origin_of(way));
+	/* A vfork child has handlers of its own. */
+	if (sud_is_on() && !tls.vfork_child && nr == SYS_rt_sigaction)
+		return sud_sigaction(arg);
+	if (sud_is_on() && !tls.vfork_child && nr == SYS_rt_sigprocmask)
+		return sud_sigprocmask(arg);
 	if (!capture_is_on() || tls.locked)
 		return make(nr, arg);
 	if (nr == SYS_execve || nr == SYS_execveat)

@@ -11,6 +11,7 @@
 #include "dispatch.h"
 #include "jsonw.h"
 #include "kmaps.h"
+#include "next.h"
 #include "sys.h"
 #include "task.h"
 
@@ -313,6 +314,21 @@ bool patch_note_text(uint64_t start, uint64_t end, const char *name)
 bool patch_has(long nr)
 {
 	return nr >= 0 && nr < (long)(sizeof(has_nr) / sizeof(has_nr[0])) && has_nr[nr];
+}
+
+bool patch_libc_text(uint64_t *ret_start, uint64_t *ret_end)
+{
+	uint64_t inside = (uint64_t)(uintptr_t)next.exit_;
+	unsigned int i;
+
+	for (i = 0; i < nr_texts; i++) {
+		if (inside >= texts[i].start && inside < texts[i].end) {
+			*ret_start = texts[i].start;
+			*ret_end = texts[i].end;
+			return true;
+		}
+	}
+	return false;
 }
 
 const char *patch_missing(unsigned int index)

@@ -41,6 +41,9 @@ bool patch_note_text(uint64_t start, uint64_t end, const char *name);
 /* Is the call of that number captured inside libc? */
 bool patch_has(long nr);
 
+/* The text of the libc that this library is linked to. Return: false if it is not known. */
+bool patch_libc_text(uint64_t *ret_start, uint64_t *ret_end);
+
 /*
  * Are all sites still as they were written? What was undone or overwritten is patched no more and
  * no longer claimed. Return: number of sites lost since the last time.

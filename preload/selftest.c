@@ -18,7 +18,7 @@
 
 #include "no_heap.h"
 
-static uint32_t by_symbol, by_site;	/* bits by enum mm_op */
+static uint32_t by_symbol, by_site, by_instruction;	/* bits by enum mm_op */
 
 static const char *const names[MM_OP_COUNT] = {
 #define CALL(op, name, args) [op] = name,
@@ -95,6 +95,29 @@ static void try_sites(void)
 		(void)brk(sbrk(0));
 }
 
+static long raw(long nr, long a, long b, long c, long d)
+{
+	register long r10 __asm__("r10") = d;
+	register long r8 __asm__("r8") = -1;
+	register long r9 __asm__("r9") = 0;
+	long ret;
+
+	__asm__ volatile("syscall" : "=a"(ret)
+			 : "0"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+			 : "rcx", "r11", "memory");
+	return ret;
+}
+
+/* As code that was not made for libc would: from a text that is not libc's. */
+static void try_instructions(void)
+{
+	long page = raw(SYS_mmap, 0, MM_PAGE_SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS);
+
+	raw(SYS_mprotect, page, MM_PAGE_SIZE, PROT_NONE, 0);
+	raw(SYS_munmap, page, MM_PAGE_SIZE, 0, 0);
+	raw(SYS_brk, 0, 0, 0, 0);
+}
+
 void selftest_run(enum config_tier tier)
 {
 	tls.self_test = true;
@@ -104,6 +127,10 @@ void selftest_run(enum config_tier tier)
 	if (tier >= TIER_LIBC)
 		try_sites();
 	by_site = tls.self_test_seen;
+	tls.self_test_seen = 0;
+	if (tier == TIER_ALL)
+		try_instructions();
+	by_instruction = tls.self_test_seen;
 	tls.self_test = false;
 }
 
@@ -113,6 +140,7 @@ void selftest_put(struct jsonw *w, enum config_tier tier)
 					    MM_MLOCK, MM_MLOCK2, MM_MUNLOCK, MM_MREMAP, MM_MUNMAP,
 					    MM_BRK, MM_REMAP_FILE_PAGES, MM_SHMAT, MM_SHMDT,
 					    MM_MBIND };
+	static const enum mm_op raw_tried[] = { MM_MMAP, MM_MPROTECT, MM_MUNMAP, MM_BRK };
 	const char *site;
 	unsigned int n;
 	size_t i;
@@ -138,6 +166,12 @@ void selftest_put(struct jsonw *w, enum config_tier tier)
 		for (n = 0; (site = patch_missing(n)); n++)
 			jsonw_str(w, NULL, site);
 		jsonw_array_end(w);
+	}
+	if (tier == TIER_ALL) {
+		jsonw_object(w, "self_test_raw");
+		for (i = 0; i < sizeof(raw_tried) / sizeof(raw_tried[0]); i++)
+			jsonw_bool(w, names[raw_tried[i]], by_instruction & 1u << raw_tried[i]);
+		jsonw_object_end(w);
 	}
 	jsonw_object_end(w);
 }

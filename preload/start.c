@@ -26,6 +26,7 @@
 #include "arena.h"
 #include "capture.h"
 #include "config.h"
+#include "errnames.h"
 #include "exec.h"
 #include "frames.h"
 #include "kmaps.h"
@@ -39,6 +40,7 @@
 #include "sink.h"
 #include "snapshot.h"
 #include "stacks.h"
+#include "sud.h"
 #include "sys.h"
 #include "task.h"
 #include "thread.h"
@@ -286,20 +288,27 @@ static void start_line(void)
 		config_warn("recording to ", sink_is_file() ? sink_path() : config.out, NULL);
 }
 
-/* Into libc and the loader, and a trial of everything. */
+/* Into libc and the loader, outside them too if asked, and a trial of everything. */
 static void reach_tier(void)
 {
 	const char *site = NULL;
+	int err = 0;
 
 	tier = TIER_SYMBOLS;
-	if (config.tier >= TIER_LIBC && !kmaps_init(config.maps_text) && patch_init(false))
+	if (config.tier >= TIER_LIBC && !kmaps_init(config.maps_text) &&
+	    patch_init(config.tier == TIER_ALL))
 		tier = TIER_LIBC;
+	if (config.tier == TIER_ALL && tier == TIER_LIBC && !(err = sud_init()))
+		tier = TIER_ALL;
 	selftest_run(tier);
 	if (config.quiet)
 		return;
-	if (tier < config.tier)
+	if (config.tier > TIER_SYMBOLS && tier == TIER_SYMBOLS)
 		config_warn("VMTRACE_CAPTURE=", config_tier_name(config.tier), ": ",
 			    "libc can't be patched; calls made inside it are not captured", NULL);
+	else if (tier < config.tier)
+		config_warn("VMTRACE_CAPTURE=all: the kernel refuses system-call dispatch: ",
+			    errname(-err), "; calls made outside libc are not captured", NULL);
 	else if ((site = patch_missing(0)))
 		config_warn("no system call to patch in ", site, "; its changes are not captured",
 			    NULL);

@@ -154,6 +154,14 @@ size_t sys_read_user(void *dst, const void *src, size_t len)
 	return n < 0 ? 0 : (size_t)n;
 }
 
+size_t sys_write_user(void *dst, const void *src, size_t len)
+{
+	struct iovec from = { (void *)src, len }, to = { dst, len };
+	long n = sys_call(SYS_process_vm_writev, sys_getpid(), (long)&from, 1, (long)&to, 1, 0);
+
+	return n < 0 ? 0 : (size_t)n;
+}
+
 size_t sys_read_user_string(char *dst, const char *src, size_t size)
 {
 	size_t done = 0;

@@ -23,6 +23,8 @@ static inline bool sys_is_err(long ret)
 
 /* The instruction itself, in sys_x86_64.S's calling convention. */
 long sys_call(long nr, long a, long b, long c, long d, long e, long f);
+/* A `syscall; ret` elsewhere that it uses instead, if not NULL. */
+extern void *sys_gadget __attribute__((visibility("hidden")));
 
 /* Front to back, which memcpy() does not promise: a kill leaves a prefix, never a hole. */
 void sys_copy_forward(void *dst, const void *src, size_t len);
@@ -63,6 +65,8 @@ int sys_futex_wake(uint32_t *word, int count);
  * Return: bytes copied (as far as it was readable), never a fault.
  */
 size_t sys_read_user(void *dst, const void *src, size_t len);
+/* The other way round. */
+size_t sys_write_user(void *dst, const void *src, size_t len);
 /* The same for a NUL-terminated string; always terminates @dst. Return: its length. */
 size_t sys_read_user_string(char *dst, const char *src, size_t size);
 

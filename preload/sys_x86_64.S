@@ -15,8 +15,12 @@ sys_call:
 	mov	%r8, %r10
 	mov	%r9, %r8
 	mov	8(%rsp), %r9
+	mov	sys_gadget(%rip), %r11
+	test	%r11, %r11
+	jnz	1f
 	syscall
 	ret
+1:	jmp	*%r11
 	.cfi_endproc
 	.size	sys_call, .-sys_call
 
@@ -31,5 +35,12 @@ sys_copy_forward:
 	ret
 	.cfi_endproc
 	.size	sys_copy_forward, .-sys_copy_forward
+
+	.bss
+	.globl	sys_gadget
+	.hidden	sys_gadget
+	.balign	8
+sys_gadget:
+	.zero	8
 
 	.section .note.GNU-stack, "", @progbits

@@ -18,6 +18,7 @@
 #include "lock.h"
 #include "recorder.h"
 #include "start.h"
+#include "sud.h"
 #include "sys.h"
 #include "thread.h"
 
@@ -59,6 +60,7 @@ void task_fork_child(void)
 	struct lock_state state = fork_state;
 	int err = errno;
 
+	sud_arm();
 	start_fork_child(fork_parent, fork_nested);
 	lock_drop(&state);
 	tls.depth--;
@@ -76,12 +78,14 @@ void task_vfork_enter(void)
 	}
 	tls.vfork_stack = stack;
 	tls.vfork_child = true;
+	sud_pause();
 }
 
 /* In the parent, when the child is done with the memory. */
 long task_vfork_leave(long ret)
 {
 	tls.vfork_child = false;
+	sud_resume();
 	if (capture_is_on())
 		capture_fork("vfork", ret, tls.vfork_stack);
 	return hook_result(ret);
@@ -100,6 +104,7 @@ void task_clone_enter(long nr, uint64_t first_arg)
 	tls.clone_shares = !tls.vfork_child && (flags & (shares | CLONE_SETTLS)) == shares;
 	if (tls.clone_shares)
 		tls.vfork_child = true;
+	sud_pause();
 }
 
 void task_clone_leave(long ret)
@@ -107,7 +112,9 @@ void task_clone_leave(long ret)
 	if (ret) {
 		if (tls.clone_shares)
 			tls.vfork_child = tls.clone_shares = false;
+		sud_resume();
 	} else if (!tls.tid) {
+		sud_arm();
 		capture_thread_start();
 	}
 }

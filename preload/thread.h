@@ -36,6 +36,8 @@ struct thread_local_state {
 	volatile bool vfork_child;	/* another process runs on this thread's memory */
 	volatile int symbol_origin;	/* 1 + enum trace_origin of who called brk() or sbrk(), 0: none */
 	bool clone_shares;		/* the clone under way makes a vfork_child */
+	volatile unsigned char selector;	/* sud.c's, read by the kernel */
+	volatile uintptr_t raw_ip;	/* behind the system call that SIGSYS interrupted, or 0 */
 	uint32_t self_test_seen;	/* bits by enum mm_op */
 	uint32_t vfork_stack;		/* of the vfork under way */
 	int tid;

@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "modules.h"
+#include "thread.h"
 
 #include "no_heap.h"
 
@@ -24,9 +25,15 @@ int unwind_stack(void **ips, int max, bool *ret_cut)
 {
 	int want = max + OWN_FRAMES < UNWIND_MAX ? max + OWN_FRAMES : UNWIND_MAX;
 	int n = unw_backtrace(ips, want), i, kept = 0;
+	void *raw_ip = (void *)tls.raw_ip;
 	bool full = n == want;
 
 	for (i = 0; i < n; i++) {
+		/* Above a dispatched call: the handler and the kernel's signal frame. */
+		if (raw_ip && ips[i] == raw_ip) {
+			kept = 0;
+			raw_ip = NULL;
+		}
 		if (!modules_is_vmtrace((uintptr_t)ips[i]))
 			ips[kept++] = ips[i];
 	}

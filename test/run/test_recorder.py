@@ -132,7 +132,7 @@ def bad_values(bench):
 @case
 def capture_tiers(bench):
     """What was asked for and what was given stand in the header."""
-    for asked in "symbols", "libc":
+    for asked in "symbols", "libc", "all":
         run_traced(bench, {"capture": asked})
         trace = bench.only_trace()
         bench.check(trace)
