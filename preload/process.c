@@ -94,7 +94,8 @@ static bool may_lock_all(void)
 
 void process_fill_mm(struct mm *mm)
 {
-	static uint32_t rules;	/* a fork child's are its parent's */
+	static uint32_t rules;
+	static uint64_t task_size;
 	char text[1024];
 
 	if (sys_read_file("/proc/self/stat", text, sizeof(text)) > 0) {
@@ -112,7 +113,6 @@ void process_fill_mm(struct mm *mm)
 	mm->brk = sys_brk(0);
 	/* exec maps the loader right below mmap_base (mm/util.c: mmap_base()). */
 	mm->mmap_base = modules_loader_end();
-	mm->task_size = rules_task_size();
 	mm->mmap_min_addr = read_number("/proc/sys/vm/mmap_min_addr", 65536);
 	mm->max_map_count = (uint32_t)read_number("/proc/sys/vm/max_map_count", 65530);
 	sys_getrlimit(RLIMIT_AS, &mm->rlimit_as);
@@ -121,8 +121,12 @@ void process_fill_mm(struct mm *mm)
 	sys_getrlimit(RLIMIT_MEMLOCK, &mm->rlimit_memlock);
 	if (may_lock_all())
 		mm->rlimit_memlock = RLIM_INFINITY;
-	if (!rules)
+	/* The kernel's own: a fork child's are its parent's. */
+	if (!rules) {
 		rules = rules_probe();
+		task_size = rules_task_size();
+	}
+	mm->task_size = task_size;
 	mm->rules = rules | rules_settings();
 	mm->ksm_merge_any = sys_call(SYS_prctl, PR_GET_MEMORY_MERGE, 0, 0, 0, 0, 0) == 1;
 }

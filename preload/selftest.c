@@ -12,6 +12,7 @@
 
 #include "jsonw.h"
 #include "patch.h"
+#include "sys.h"
 #include "thread.h"
 
 #include <vmtrace/trace.h>
@@ -172,6 +173,7 @@ void selftest_put(struct jsonw *w, enum config_tier tier)
 		for (i = 0; i < sizeof(raw_tried) / sizeof(raw_tried[0]); i++)
 			jsonw_bool(w, names[raw_tried[i]], by_instruction & 1u << raw_tried[i]);
 		jsonw_object_end(w);
+		jsonw_hex(w, "gadget", (uint64_t)(uintptr_t)sys_gadget);
 	}
 	jsonw_object_end(w);
 }

@@ -6,8 +6,8 @@ What strace saw of a program, compared call by call with what libvmtrace recorde
                                                             │ compare, thread by thread
     traces ────────────────────────────────▶ calls ─────────┘
 
-The attach point of an address space is the library's last opening of /proc/self/maps before that
-of /proc/self/task: between the two it takes its snapshot, and nothing that changes the map comes
+The attach point of an address space is the library's last opening of /proc/self/maps or smaps before
+that of /proc/self/task: between the two it takes its snapshot, and nothing that changes the map comes
 between the first of them and the first call that it records. A fork child repeats both for its own
 trace. Arguments are compared as registers, all 64 bits of them.
 
@@ -163,7 +163,7 @@ class Tasks:
     def begin(self, _, tid, call):
         space = self.space(tid)
         if call.name == "openat" and not space.attached:
-            if '"/proc/self/maps"' in call.text:
+            if '"/proc/self/maps"' in call.text or '"/proc/self/smaps"' in call.text:
                 space.opened, space.calls = True, []
             space.attached = space.opened and '"/proc/self/task"' in call.text
         elif call.name in CALLS and space.opened and counts(call):
@@ -218,7 +218,8 @@ class Trace:
 
     def is_own(self, call):
         """Did the library make the call for itself?"""
-        if not self.place(call.ip).startswith("libvmtrace"):
+        gadget = self.header["capture"].get("gadget", "0x0")
+        if call.ip != int(gadget, 16) + 2 and not self.place(call.ip).startswith("libvmtrace"):
             return False
         start = call.args[0]
         return (call.name == "brk" and not start or call.name == "madvise" and
