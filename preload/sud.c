@@ -198,12 +198,11 @@ void sud_begin(struct sud_task *task)
 {
 	switch (task->kind) {
 	case TASK_THREAD:
+	case TASK_VFORKED:
 		sud_arm();
 		break;
 	case TASK_FORKED:
 		task_fork_child();
-		break;
-	case TASK_VFORKED:
 		break;
 	case TASK_PARENT:
 		tls.vfork_child = false;

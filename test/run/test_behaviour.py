@@ -166,4 +166,19 @@ def tasks(bench):
             expect(first["parent"]["pid"] in pids, f"parent of {path.name}")
 
 
+@case
+def raw_tasks(bench):
+    """Instructions outside libc, at tier all: the program sees no difference, vmtrace sees all."""
+    bench.run_both([bench.program, bench.arguments[0]], settings={"capture": "all"})
+    bench.check_all()
+    for trace in bench.trace_files():
+        capture = header(trace)["capture"]
+        expect_equal(capture["tier"], "all", "tier")
+        expect(all(capture["self_test_raw"].values()), "self-test")
+        expect_equal([record["cause"] for record in records(trace) if record["ev"] == "diff"], [],
+                     "differences")
+    expect(any(record.get("origin") == "raw" for trace in bench.trace_files()
+               for record in records(trace)), "raw calls")
+
+
 harness.main()
