@@ -176,6 +176,12 @@ static const char *next_arg(const char *word, char *name, size_t size, bool *ret
 	return colon[2] ? colon + 3 : colon + 2;
 }
 
+/* A descriptor is an int: the register's upper half is whatever the caller left there. */
+static int64_t as_number(const char *name, uint64_t value)
+{
+	return !strcmp(name, "fd") || !strcmp(name, "pidfd") ? (int32_t)value : (int64_t)value;
+}
+
 void decode_print_call(const struct mm_call *call, FILE *out)
 {
 	const char *word = record_call_args[call->op];
@@ -194,7 +200,7 @@ void decode_print_call(const struct mm_call *call, FILE *out)
 		else if (format_symbol(call->op, name, call->arg[i], text, sizeof(text)))
 			fputs(text, out);
 		else
-			fprintf(out, "%" PRId64, (int64_t)call->arg[i]);
+			fprintf(out, "%" PRId64, as_number(name, call->arg[i]));
 	}
 	fputc(')', out);
 }
@@ -225,7 +231,7 @@ struct json_t *decode_json_args(const struct mm_call *call)
 		else if (format_symbol(call->op, name, call->arg[i], text, sizeof(text)))
 			js_set_str(args, name, text);
 		else
-			js_set(args, name, js_signed(call->arg[i]));
+			js_set(args, name, js_signed(as_number(name, call->arg[i])));
 	}
 	return args;
 }

@@ -57,6 +57,9 @@ static void text_capture(const struct trace *tr, const struct summary *s)
 		if (s->by_call[i])
 			fprintf(tr->out, " %s %" PRIu64, record_call_names[i], s->by_call[i]);
 	fputc('\n', tr->out);
+	if (s->predicted)
+		fprintf(tr->out, "          addresses foretold: %" PRIu64 " of %" PRIu64 " right\n",
+			s->predicted_right, s->predicted);
 }
 
 static void text_verify(const struct trace *tr, const struct summary *s)
