@@ -174,17 +174,14 @@ static void mmap_failed(struct mm_txn *txn, uint64_t start, uint64_t end)
 			txn_doubt(txn, start, end);
 		return;
 	}
-	if (call->arg[3] & MAP_HUGETLB) {
-		/* Huge pages run out after the range was cleared: a hole stays. */
-		mm_unmap(txn, start, end);
-		txn_doubt(txn, start, end);
-		return;
-	}
 	vma = find_vma_intersection(mm, start, end);
 	for (; vma && vma->vm_start < end; vma = vma->vm_next)
 		overlap += (vma->vm_end < end ? vma->vm_end : end) -
 			   (vma->vm_start > start ? vma->vm_start : start);
 	if (!exceeds(mm->rlimit_as, mm->total_vm, (end - start - overlap) >> MM_PAGE_SHIFT)) {
+		/* Huge pages run out after the range was cleared: a hole stays. */
+		if ((call->arg[3] & MAP_HUGETLB) || (call->file && call->file->is_hugetlb))
+			mm_unmap(txn, start, end);
 		txn_doubt(txn, start, end);
 		return;
 	}
