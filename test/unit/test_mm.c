@@ -91,6 +91,43 @@ static void test_madvise_goes_on_over_holes(void)
 	CHECK_MAP(&mm, "AA BC");
 }
 
+static void test_io_destroy_unmaps_what_replaced_a_part(void)
+{
+	struct mm_call call = {
+		.op = MM_IO_SETUP, .arg = { 100, 0, AT(2) }, .len = 4 * PAGE, .ret = 0,
+	};
+
+	fixture_init(&mm);
+	CHECK_EQ(mm_apply(&mm, &call, &effect), 0);
+	CHECK_MAP(&mm, "  AAAA");
+	map_pages(&mm, 0, 3, PROT_READ);
+	CHECK_MAP(&mm, "AAABBB");
+	apply(&mm, MM_IO_DESTROY, 0, AT(2), 0, 0, 0, 0, 0);
+	CHECK_MAP(&mm, "AA");
+}
+
+static void test_huge_pages_run_out_of_a_file(void)
+{
+	struct vma_file file = { .is_hugetlb = true };
+	struct mm_call call = {
+		.op = MM_MMAP, .ret = -ENOMEM, .file = &file,
+		.arg = { 1 << 21, 1 << 21, RW, MAP_PRIVATE | MAP_FIXED, 3, 0 },
+	};
+
+	fixture_init(&mm);
+	apply(&mm, MM_MMAP, 1 << 21, 1 << 21, 4 * PAGE, PROT_READ,
+	      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	CHECK_EQ(mm_apply(&mm, &call, &effect), 0);
+	CHECK_EQ(mm.map_count, 0);
+	CHECK_EQ(effect.uncertain, true);
+	/* Refused for want of address space: that comes before anything is unmapped. */
+	apply(&mm, MM_MMAP, 1 << 21, 1 << 21, 4 * PAGE, PROT_READ,
+	      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	mm.rlimit_as = 8 * PAGE;
+	CHECK_EQ(mm_apply(&mm, &call, &effect), 0);
+	CHECK_EQ(mm.map_count, 1);
+}
+
 static void test_sealed_memory_stays(void)
 {
 	fixture_init(&mm);
@@ -497,6 +534,8 @@ int main(void)
 	test_mprotect_moves_a_boundary();
 	test_mprotect_stops_at_a_hole();
 	test_madvise_goes_on_over_holes();
+	test_io_destroy_unmaps_what_replaced_a_part();
+	test_huge_pages_run_out_of_a_file();
 	test_sealed_memory_stays();
 	test_mremap_in_place_and_moved();
 	test_mremap_dontunmap_keeps_the_source();
