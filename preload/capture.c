@@ -169,7 +169,7 @@ static uint64_t segment_bytes(int id)
 	return sys_call(SYS_shmctl, id, IPC_STAT, (long)&ds, 0, 0, 0) ? 0 : ds.shm_segsz;
 }
 
-/* Huge pages may run out after the range was cleared: then the shadow must know of what kind. */
+/* hugetlbfs may refuse after the range was cleared: the shadow must know that it was asked. */
 static void look_up_failed(struct event *e)
 {
 	struct statfs fs;
@@ -196,7 +196,8 @@ static void complete(struct event *e)
 				look_up_file(e, (uint64_t)ret, (int)arg[4]);
 			else if ((arg[3] & MAP_TYPE) != MAP_PRIVATE || arg[3] & MAP_HUGETLB)
 				look_up_file(e, (uint64_t)ret, -1);
-		} else if (ret == -ENOMEM && (arg[3] & (MAP_FIXED | MAP_ANONYMOUS)) == MAP_FIXED) {
+		} else if ((ret == -ENOMEM || ret == -EINVAL) &&
+			   (arg[3] & (MAP_FIXED | MAP_ANONYMOUS)) == MAP_FIXED) {
 			look_up_failed(e);
 		}
 		break;

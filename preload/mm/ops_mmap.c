@@ -154,6 +154,16 @@ static bool exceeds(uint64_t limit, uint64_t pages, uint64_t more)
 	return limit != ~0ull && pages + more > limit >> MM_PAGE_SHIFT;
 }
 
+/* hugetlbfs looks at the offset only after the range was cleared. */
+static bool huge_offset_is_bad(const struct mm_call *call)
+{
+	uint64_t offset = call->arg[5], mask = MM_HUGE_PAGE_SIZE - 1;
+
+	return call->ret == -EINVAL && call->file && call->file->is_hugetlb &&
+	       (call->arg[3] & MAP_TYPE) && !(call->arg[0] & mask) && (offset & mask) &&
+	       !(offset & (MM_PAGE_SIZE - 1));
+}
+
 /* A failed MAP_FIXED: the ends of the range may have been split before the refusal. */
 static void mmap_failed(struct mm_txn *txn, uint64_t start, uint64_t end)
 {
@@ -162,8 +172,15 @@ static void mmap_failed(struct mm_txn *txn, uint64_t start, uint64_t end)
 	uint64_t overlap = 0;
 	struct vma *vma;
 
-	if (!(call->arg[3] & MAP_FIXED) || error_is_early(call->ret) ||
-	    !range_is_sane(mm, start, end) || !find_vma_intersection(mm, start, end))
+	if (!(call->arg[3] & MAP_FIXED) || !range_is_sane(mm, start, end) ||
+	    !find_vma_intersection(mm, start, end))
+		return;
+	if (huge_offset_is_bad(call)) {
+		mm_unmap(txn, start, end);
+		txn_doubt(txn, start, end);
+		return;
+	}
+	if (error_is_early(call->ret))
 		return;
 	if (call->ret == -EPERM) {
 		mm_unmap_fails(txn, start, end);

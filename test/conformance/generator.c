@@ -12,7 +12,7 @@
 #include "steps.h"
 
 #define WINDOW_BASE 0x100000000000ull
-#define STACK_BASE 0x200000000000ull
+#define STACK_BASE 0x180000000000ull
 #define PLACE_STRIDE 0x8000000000ull	/* between the windows of two generators */
 #define CROWD_EVERY 8			/* seeds of which one fills the map up to its limit */
 #define CROWD_STEP 1500

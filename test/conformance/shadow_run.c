@@ -95,13 +95,10 @@ static bool same_offset(const struct vma_desc *desc)
 	return mine.offset == desc->offset;
 }
 
-/* Ask for all vmas in and next to [start, end), and make the model agree with the answers. */
-static void ask_kernel(uint64_t start, uint64_t end, bool may_differ)
+/* At most NEARBY_MAX vmas that end above @addr and start at or below @end. */
+static size_t ask_some(uint64_t addr, uint64_t end, struct vma_desc desc[NEARBY_MAX])
 {
-	static struct vma_desc desc[NEARBY_MAX];
-	uint64_t addr = start ? start - 1 : 0;
 	size_t nr = 0;
-	bool reached = true;
 
 	while (nr < NEARBY_MAX && !kernel_next(addr, !opt.no_query, &nearby[nr]) &&
 	       nearby[nr].desc.vm_start <= end) {
@@ -111,18 +108,46 @@ static void ask_kernel(uint64_t start, uint64_t end, bool may_differ)
 		if (strcmp(nearby[nr].name, "[vsyscall]"))
 			nr++;
 	}
-	for (size_t i = 0; i < nr && !may_differ; i++)
+	return nr;
+}
+
+static bool resolve(const struct vma_desc *desc, size_t nr)
+{
+	bool reached = true;
+
+	for (size_t i = 0; i < nr; i++)
 		reached &= mm_resolve(&mm, desc[i].vm_start, desc[i].vm_end) == 0 &&
 			   same_offset(&desc[i]);
+	return reached;
+}
+
+/* Ask for all vmas in and next to [start, end), and make the model agree with the answers. */
+static void ask_kernel(uint64_t start, uint64_t end, bool may_differ)
+{
+	static struct vma_desc desc[NEARBY_MAX];
+	uint64_t from = start, until;
+	bool reached = !may_differ;
+	size_t nr;
+
+	for (uint64_t at = start; reached && at <= end; at = desc[nr - 1].vm_end) {
+		nr = ask_some(at ? at - 1 : 0, end, desc);
+		reached &= resolve(desc, nr);
+		if (nr < NEARBY_MAX)
+			break;
+	}
 	/* Where nothing is mapped there was no answer that could be taken over. */
-	if (reached && !may_differ && same_as_kernel(false))
+	if (reached && same_as_kernel(false))
 		return;
 	results->replaced++;
-	if (nr && desc[0].vm_start < start)
-		start = desc[0].vm_start;
-	if (nr && desc[nr - 1].vm_end > end)
-		end = desc[nr - 1].vm_end;
-	mm_replace(&mm, start, end, desc, nr, 0);
+	do {
+		nr = ask_some(from == start && from ? from - 1 : from, end, desc);
+		if (nr && desc[0].vm_start < from)
+			from = desc[0].vm_start;
+		until = nr && (nr == NEARBY_MAX || desc[nr - 1].vm_end > end) ?
+			desc[nr - 1].vm_end : end;
+		mm_replace(&mm, from, until, desc, nr, 0);
+		from = until;
+	} while (nr == NEARBY_MAX && from < end);
 }
 
 static void say_step(const struct step *s, uint64_t nr)

@@ -126,6 +126,11 @@ static void test_huge_pages_run_out_of_a_file(void)
 	mm.rlimit_as = 8 * PAGE;
 	CHECK_EQ(mm_apply(&mm, &call, &effect), 0);
 	CHECK_EQ(mm.map_count, 1);
+	/* So does an offset that is none of huge pages, which is looked at late. */
+	call.ret = -EINVAL;
+	call.arg[5] = PAGE;
+	CHECK_EQ(mm_apply(&mm, &call, &effect), 0);
+	CHECK_EQ(mm.map_count, 0);
 }
 
 static void test_sealed_memory_stays(void)
