@@ -182,6 +182,13 @@ static unsigned int compare_pages(uint64_t start, uint64_t end)
 	return fields;
 }
 
+/* Of memory that came to be known by a comparison the flag is not known. */
+static bool may_grow(const struct vma *vma)
+{
+	return (vma->vm_flags | vma->vm_flags_unknown) & VM_GROWSDOWN ||
+	       !strcmp(vma_name(walk.mm, vma), "[stack]");
+}
+
 /* One vma on each side, and only its start moved, down, on a growing mapping. */
 static bool is_stack_growth(void)
 {
@@ -190,7 +197,7 @@ static bool is_stack_growth(void)
 
 	return walk.nr_kernel == 1 && vma && vma->vm_end == k->vm_end &&
 	       vma->vm_end == walk.region_end && k->vm_start < vma->vm_start &&
-	       (vma->vm_flags & VM_GROWSDOWN || !strcmp(vma_name(walk.mm, vma), "[stack]"));
+	       may_grow(vma);
 }
 
 /*
@@ -199,11 +206,11 @@ static bool is_stack_growth(void)
  */
 static bool is_part_of_stack_growth(void)
 {
-	struct vma *vma = find_vma(walk.mm, walk.region_start);
+	struct vma *vma = find_vma(walk.mm, walk.region_end);
 	uint64_t at = walk.region_end;
 	struct vma_desc k;
 
-	if (!kmaps_has_query() || !vma || vma->vm_start < at || !(vma->vm_flags & VM_GROWSDOWN))
+	if (!kmaps_has_query() || !vma || !may_grow(vma))
 		return false;
 	while (at < vma->vm_start) {
 		if (kmaps_query(at, &k, NULL, 0) || k.vm_start > at || k.inode)

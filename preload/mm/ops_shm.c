@@ -22,10 +22,16 @@ int op_shmat(struct mm_txn *txn)
 
 	if (call->ret < 0 && call->ret > -4096) {
 		start = call->arg[1] & ~(MM_PAGE_SIZE - 1);
-		/* SHM_REMAP over something sealed. */
-		if (call->ret == -EPERM && start && (how & SHM_REMAP) && bytes &&
-		    range_is_sane(mm, start, start + bytes))
-			mm_unmap_fails(txn, start, start + bytes);
+		end = start + bytes;
+		if (!start || !(how & SHM_REMAP) || !range_is_sane(mm, start, end))
+			return 0;
+		/* Something sealed was in the way, or there were too many vmas, or pages. */
+		if (call->ret == -EPERM)
+			mm_unmap_fails(txn, start, end);
+		else if (call->ret == -ENOMEM && mm->map_count <= mm->max_map_count &&
+			 find_vma_intersection(mm, start, end) &&
+			 !mm_map_over_limit(txn, start, end))
+			txn_doubt(txn, start, end);
 		return 0;
 	}
 	if (!range_is_sane(mm, start, end))

@@ -4,7 +4,7 @@
  * functions and syscall(2), and fork. Run natively or traced; conformance.py compares the two, and
  * the log with the trace.
  *
- *   program --seed N --ops N --log FILE [--threads N] [--shared] [--only LIST]
+ *   program --seed N --ops N --log FILE [--threads N] [--shared] [--limits] [--only LIST]
  *
  * Thread t makes the steps whose number is t modulo the number of threads. A forked child makes
  * some more steps of its own in the thread's place and leaves. Each call is a line of the log, in
@@ -56,7 +56,7 @@ static struct worker workers[THREADS_MAX];
 static unsigned char left_out[STEPS_MAX];
 static uint64_t seed = 1, ops = 2000;
 static unsigned int nr_threads = 1;
-static bool shared_window;
+static bool shared_window, limits;
 static int log_fd = -1;
 static pthread_barrier_t ready;
 
@@ -241,7 +241,8 @@ static void init_worker(unsigned int id)
 	g->bulk = log_bulk;
 	g->runner = w;
 	g->is_main = id == 0;
-	g->forks = g->limits = true;
+	g->forks = true;
+	g->limits = limits;
 	w->id = id;
 	snprintf(w->path, sizeof(w->path), "%u", id);
 }
@@ -270,6 +271,10 @@ static void parse_options(int argc, char **argv)
 
 		if (!strcmp(argv[i], "--shared")) {
 			shared_window = true;
+			continue;
+		}
+		if (!strcmp(argv[i], "--limits")) {
+			limits = true;
 			continue;
 		}
 		if (!strcmp(argv[i], "--seed"))

@@ -188,6 +188,9 @@ void step_brk(struct generator *g, struct step *s)
 {
 	uint64_t want = g->brk + below(g, 9) * PAGE - 4 * PAGE;
 
+	/* Threads that move the one break undo each other's work. */
+	if (!g->is_main)
+		return;
 	if (one_in(g, 4))
 		want += below(g, PAGE);
 	if (g->brk > g->brk_low + 256 * PAGE || want < g->brk_low)
