@@ -137,7 +137,7 @@ class Bench:
     def __init__(self, args, tmp):
         self.args, self.tmp = args, tmp
         self.work, self.traces = tmp / "work", tmp / "traces"
-        self.library, self.program = str(args.library), str(args.program)
+        self.library, self.program = str(args.library.resolve()), str(args.program.resolve())
         self.user = {}
         for folder in (tmp, self.work, self.traces):
             folder.mkdir(exist_ok=True)
