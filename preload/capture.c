@@ -170,6 +170,18 @@ static uint64_t segment_bytes(int id)
 	return sys_call(SYS_shmctl, id, IPC_STAT, (long)&ds, 0, 0, 0) ? 0 : ds.shm_segsz;
 }
 
+/* hugetlbfs may refuse after the range was cleared: the shadow must know that it was asked. */
+static void look_up_failed(struct event *e)
+{
+	struct statfs fs;
+
+	if (sys_call(SYS_fstatfs, (int)e->call.arg[4], (long)&fs, 0, 0, 0, 0) ||
+	    fs.f_type != HUGETLBFS_MAGIC)
+		return;
+	e->file = (struct vma_file){ .is_hugetlb = true };
+	e->call.file = &e->file;
+}
+
 /* What the arguments alone don't say. */
 static void complete(struct event *e)
 {
@@ -185,6 +197,9 @@ static void complete(struct event *e)
 				look_up_file(e, (uint64_t)ret, (int)arg[4]);
 			else if ((arg[3] & MAP_TYPE) != MAP_PRIVATE || arg[3] & MAP_HUGETLB)
 				look_up_file(e, (uint64_t)ret, -1);
+		} else if ((ret == -ENOMEM || ret == -EINVAL) &&
+			   (arg[3] & (MAP_FIXED | MAP_ANONYMOUS)) == MAP_FIXED) {
+			look_up_failed(e);
 		}
 		break;
 	case MM_SHMAT:

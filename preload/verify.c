@@ -182,6 +182,13 @@ static unsigned int compare_pages(uint64_t start, uint64_t end)
 	return fields;
 }
 
+/* Of memory that came to be known by a comparison the flag is not known. */
+static bool may_grow(const struct vma *vma)
+{
+	return (vma->vm_flags | vma->vm_flags_unknown) & VM_GROWSDOWN ||
+	       !strcmp(vma_name(walk.mm, vma), "[stack]");
+}
+
 /* One vma on each side, and only its start moved, down, on a growing mapping. */
 static bool is_stack_growth(void)
 {
@@ -190,7 +197,38 @@ static bool is_stack_growth(void)
 
 	return walk.nr_kernel == 1 && vma && vma->vm_end == k->vm_end &&
 	       vma->vm_end == walk.region_end && k->vm_start < vma->vm_start &&
-	       (vma->vm_flags & VM_GROWSDOWN || !strcmp(vma_name(walk.mm, vma), "[stack]"));
+	       may_grow(vma);
+}
+
+/*
+ * Memory unknown to the shadow, between which and a growing vma everything is mapped: it grew, and
+ * what it has grown by was changed by the call just made. Asked only where that is cheap.
+ */
+static bool is_part_of_stack_growth(void)
+{
+	struct vma *vma = find_vma(walk.mm, walk.region_end);
+	uint64_t at = walk.region_end;
+	struct vma_desc k;
+
+	if (!kmaps_has_query() || !vma || !may_grow(vma))
+		return false;
+	while (at < vma->vm_start) {
+		if (kmaps_query(at, &k, NULL, 0) || k.vm_start > at || k.inode)
+			return false;
+		at = k.vm_end;
+	}
+	return true;
+}
+
+/* Private /dev/zero shows the offset that nobody can tell once it was moved. */
+static bool is_offset_in_doubt(void)
+{
+	struct vma *vma = find_vma(walk.mm, walk.region_start);
+
+	for (; vma && vma->vm_start < walk.region_end; vma = vma->vm_next)
+		if (vma->pgoff_state == VM_PGOFF_KNOWN)
+			return false;
+	return true;
 }
 
 static enum trace_cause classify(unsigned int fields)
@@ -199,9 +237,9 @@ static enum trace_cause classify(unsigned int fields)
 
 	if (verify_is_own(walk.region_start, walk.region_end))
 		return TRACE_CAUSE_OWN_MAPPING;
-	if (is_stack_growth())
+	if (is_stack_growth() || (fields == FIELD_MAPPED && is_part_of_stack_growth()))
 		return TRACE_CAUSE_STACK_GROWTH;
-	if (!fields)
+	if (!fields || (fields == FIELD_OFFSET && is_offset_in_doubt()))
 		return TRACE_CAUSE_MERGE_RULE;
 	if (fields == FIELD_NAME)
 		return TRACE_CAUSE_NAME;

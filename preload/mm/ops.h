@@ -48,6 +48,14 @@ void mm_unmap(struct mm_txn *txn, uint64_t start, uint64_t end);
  */
 bool mm_unmap_fails(struct mm_txn *txn, uint64_t start, uint64_t end);
 
+/**
+ * mm_map_over_limit() - A mapping over [start, end) was refused: was it for RLIMIT_AS?
+ *
+ * That is found out after what is in the way was split at both ends.
+ * Return: true if it was, and the splits were made.
+ */
+bool mm_map_over_limit(struct mm_txn *txn, uint64_t start, uint64_t end);
+
 /** mm_place_new() - A fresh mapping of @model's range, which must be empty; populates it. */
 struct vma *mm_place_new(struct mm_txn *txn, struct vma *model, bool populate);
 

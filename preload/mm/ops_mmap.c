@@ -157,16 +157,51 @@ static bool exceeds(uint64_t limit, uint64_t pages, uint64_t more)
 	return limit != ~0ull && pages + more > limit >> MM_PAGE_SHIFT;
 }
 
+bool mm_map_over_limit(struct mm_txn *txn, uint64_t start, uint64_t end)
+{
+	struct mm *mm = txn->mm;
+	struct vma *vma = find_vma_intersection(mm, start, end);
+	uint64_t overlap = 0;
+
+	for (; vma && vma->vm_start < end; vma = vma->vm_next)
+		overlap += (vma->vm_end < end ? vma->vm_end : end) -
+			   (vma->vm_start > start ? vma->vm_start : start);
+	if (!exceeds(mm->rlimit_as, mm->total_vm, (end - start - overlap) >> MM_PAGE_SHIFT))
+		return false;
+	vma = vma_lookup(mm, start);
+	if (vma && vma->vm_start < start)
+		vma_split(txn, vma, start);
+	vma = vma_lookup(mm, end);
+	if (vma && vma->vm_start < end)
+		vma_split(txn, vma, end);
+	return true;
+}
+
+/* hugetlbfs looks at the offset only after the range was cleared. */
+static bool huge_offset_is_bad(const struct mm_call *call)
+{
+	uint64_t offset = call->arg[5], mask = MM_HUGE_PAGE_SIZE - 1;
+
+	return call->ret == -EINVAL && call->file && call->file->is_hugetlb &&
+	       (call->arg[3] & MAP_TYPE) && !(call->arg[0] & mask) && (offset & mask) &&
+	       !(offset & (MM_PAGE_SIZE - 1));
+}
+
 /* A failed MAP_FIXED: the ends of the range may have been split before the refusal. */
 static void mmap_failed(struct mm_txn *txn, uint64_t start, uint64_t end)
 {
 	const struct mm_call *call = txn->call;
 	struct mm *mm = txn->mm;
-	uint64_t overlap = 0;
-	struct vma *vma;
 
-	if (!(call->arg[3] & MAP_FIXED) || error_is_early(call->ret) ||
-	    !range_is_sane(mm, start, end) || !find_vma_intersection(mm, start, end))
+	if (!(call->arg[3] & MAP_FIXED) || !range_is_sane(mm, start, end) ||
+	    !find_vma_intersection(mm, start, end))
+		return;
+	if (huge_offset_is_bad(call)) {
+		mm_unmap(txn, start, end);
+		txn_doubt(txn, start, end);
+		return;
+	}
+	if (error_is_early(call->ret))
 		return;
 	if (call->ret == -EPERM) {
 		mm_unmap_fails(txn, start, end);
@@ -177,26 +212,12 @@ static void mmap_failed(struct mm_txn *txn, uint64_t start, uint64_t end)
 			txn_doubt(txn, start, end);
 		return;
 	}
-	if (call->arg[3] & MAP_HUGETLB) {
-		/* Huge pages run out after the range was cleared: a hole stays. */
+	if (mm_map_over_limit(txn, start, end))
+		return;
+	/* Huge pages run out after the range was cleared: a hole stays. */
+	if ((call->arg[3] & MAP_HUGETLB) || (call->file && call->file->is_hugetlb))
 		mm_unmap(txn, start, end);
-		txn_doubt(txn, start, end);
-		return;
-	}
-	vma = find_vma_intersection(mm, start, end);
-	for (; vma && vma->vm_start < end; vma = vma->vm_next)
-		overlap += (vma->vm_end < end ? vma->vm_end : end) -
-			   (vma->vm_start > start ? vma->vm_start : start);
-	if (!exceeds(mm->rlimit_as, mm->total_vm, (end - start - overlap) >> MM_PAGE_SHIFT)) {
-		txn_doubt(txn, start, end);
-		return;
-	}
-	vma = vma_lookup(mm, start);
-	if (vma && vma->vm_start < start)
-		vma_split(txn, vma, start);
-	vma = vma_lookup(mm, end);
-	if (vma && vma->vm_start < end)
-		vma_split(txn, vma, end);
+	txn_doubt(txn, start, end);
 }
 
 int op_mmap(struct mm_txn *txn)

@@ -10,6 +10,8 @@
 
 #include "vma.h"
 
+#define RING_BYTES_MAX (1ull << 32)	/* how far from its start a part is looked for */
+
 int op_shmat(struct mm_txn *txn)
 {
 	const struct mm_call *call = txn->call;
@@ -20,10 +22,16 @@ int op_shmat(struct mm_txn *txn)
 
 	if (call->ret < 0 && call->ret > -4096) {
 		start = call->arg[1] & ~(MM_PAGE_SIZE - 1);
-		/* SHM_REMAP over something sealed. */
-		if (call->ret == -EPERM && start && (how & SHM_REMAP) && bytes &&
-		    range_is_sane(mm, start, start + bytes))
-			mm_unmap_fails(txn, start, start + bytes);
+		end = start + bytes;
+		if (!start || !(how & SHM_REMAP) || !range_is_sane(mm, start, end))
+			return 0;
+		/* Something sealed was in the way, or there were too many vmas, or pages. */
+		if (call->ret == -EPERM)
+			mm_unmap_fails(txn, start, end);
+		else if (call->ret == -ENOMEM && mm->map_count <= mm->max_map_count &&
+			 find_vma_intersection(mm, start, end) &&
+			 !mm_map_over_limit(txn, start, end))
+			txn_doubt(txn, start, end);
 		return 0;
 	}
 	if (!range_is_sane(mm, start, end))
@@ -107,16 +115,29 @@ int op_io_setup(struct mm_txn *txn)
 	return 0;
 }
 
+/* The whole ring is unmapped, whatever lies where a part of it was: any part tells its size. */
+static uint64_t ring_bytes(struct mm *mm, uint64_t start)
+{
+	struct vma *vma = find_vma(mm, start);
+
+	for (; vma && vma->vm_start < start + RING_BYTES_MAX; vma = vma->vm_next)
+		if (vma->file_bytes && !vma->has_close &&
+		    vma->vm_start - (vma->vm_pgoff << MM_PAGE_SHIFT) == start)
+			return vma->file_bytes;
+	return 0;
+}
+
 int op_io_destroy(struct mm_txn *txn)
 {
 	const struct mm_call *call = txn->call;
 	uint64_t start = call->arg[0], bytes;
-	struct vma *vma = vma_lookup(txn->mm, start);
 
-	if (call->ret || !vma)
+	if (call->ret)
 		return 0;
-	bytes = vma->file_bytes ? vma->file_bytes : vma->vm_end - start;
-	if (range_is_sane(txn->mm, start, start + bytes))
+	bytes = ring_bytes(txn->mm, start);
+	if (!bytes)
+		txn_doubt(txn, start, start + MM_PAGE_SIZE);
+	else if (range_is_sane(txn->mm, start, start + bytes))
 		mm_unmap(txn, start, start + bytes);
 	return 0;
 }

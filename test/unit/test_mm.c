@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <linux/mman.h>
+#include <sys/shm.h>
 
 #include "mm_fixture.h"
 
@@ -89,6 +90,89 @@ static void test_madvise_goes_on_over_holes(void)
 	CHECK_MAP(&mm, "AB CD");
 	apply(&mm, MM_MADVISE, 0, AT(1), PAGE, MADV_DODUMP, 0, 0, 0);
 	CHECK_MAP(&mm, "AA BC");
+}
+
+static void test_io_destroy_unmaps_what_replaced_a_part(void)
+{
+	struct mm_call call = {
+		.op = MM_IO_SETUP, .arg = { 100, 0, AT(2) }, .len = 4 * PAGE, .ret = 0,
+	};
+
+	fixture_init(&mm);
+	CHECK_EQ(mm_apply(&mm, &call, &effect), 0);
+	CHECK_MAP(&mm, "  AAAA");
+	map_pages(&mm, 0, 3, PROT_READ);
+	CHECK_MAP(&mm, "AAABBB");
+	apply(&mm, MM_IO_DESTROY, 0, AT(2), 0, 0, 0, 0, 0);
+	CHECK_MAP(&mm, "AA");
+}
+
+static void test_huge_pages_run_out_of_a_file(void)
+{
+	struct vma_file file = { .is_hugetlb = true };
+	struct mm_call call = {
+		.op = MM_MMAP, .ret = -ENOMEM, .file = &file,
+		.arg = { 1 << 21, 1 << 21, RW, MAP_PRIVATE | MAP_FIXED, 3, 0 },
+	};
+
+	fixture_init(&mm);
+	apply(&mm, MM_MMAP, 1 << 21, 1 << 21, 4 * PAGE, PROT_READ,
+	      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	CHECK_EQ(mm_apply(&mm, &call, &effect), 0);
+	CHECK_EQ(mm.map_count, 0);
+	CHECK_EQ(effect.uncertain, true);
+	/* Refused for want of address space: that comes before anything is unmapped. */
+	apply(&mm, MM_MMAP, 1 << 21, 1 << 21, 4 * PAGE, PROT_READ,
+	      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	mm.rlimit_as = 8 * PAGE;
+	CHECK_EQ(mm_apply(&mm, &call, &effect), 0);
+	CHECK_EQ(mm.map_count, 1);
+	/* So does an offset that is none of huge pages, which is looked at late. */
+	call.ret = -EINVAL;
+	call.arg[5] = PAGE;
+	CHECK_EQ(mm_apply(&mm, &call, &effect), 0);
+	CHECK_EQ(mm.map_count, 0);
+}
+
+static void test_shmat_beyond_the_limit_splits(void)
+{
+	struct mm_call call = {
+		.op = MM_SHMAT, .arg = { 1, AT(2), SHM_REMAP }, .len = 4 * PAGE, .ret = -ENOMEM,
+	};
+
+	fixture_init(&mm);
+	map_pages(&mm, 0, 4, PROT_READ);
+	CHECK_MAP(&mm, "AAAA");
+	mm.rlimit_as = 5 * PAGE;
+	CHECK_EQ(mm_apply(&mm, &call, &effect), 0);
+	CHECK_MAP(&mm, "AABB");
+	CHECK_EQ(effect.uncertain, false);
+}
+
+static void test_mremap_rounds_huge_pages(void)
+{
+	struct vma_file file = { .is_hugetlb = true, .name = "/memfd:huge (deleted)" };
+	uint64_t huge = 2 << 20;
+	struct mm_call call = {
+		.op = MM_MMAP, .ret = 4 * huge, .file = &file,
+		.arg = { 4 * huge, 2 * huge, RW, MAP_SHARED | MAP_FIXED, 3, 0 },
+	};
+
+	fixture_init(&mm);
+	CHECK_EQ(mm_apply(&mm, &call, &effect), 0);
+	apply(&mm, MM_MREMAP, 4 * huge, 4 * huge, 4 * PAGE, PAGE, 0, 0, 0);
+	CHECK_EQ(mm.map_count, 1);
+	CHECK_EQ(mm.total_vm, 2 * huge / PAGE);
+}
+
+static void test_mremap_shows_that_a_stack_grew(void)
+{
+	fixture_init(&mm);
+	apply(&mm, MM_MMAP, AT(10), AT(10), 2 * PAGE, RW,
+	      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_GROWSDOWN, -1, 0);
+	apply(&mm, MM_MREMAP, AT(0), AT(8), PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, AT(0), 0);
+	CHECK_MAP(&mm, "A        BBB");
+	CHECK_EQ(effect.uncertain, true);
 }
 
 static void test_sealed_memory_stays(void)
@@ -668,6 +752,11 @@ int main(void)
 	test_mprotect_moves_a_boundary();
 	test_mprotect_stops_at_a_hole();
 	test_madvise_goes_on_over_holes();
+	test_io_destroy_unmaps_what_replaced_a_part();
+	test_huge_pages_run_out_of_a_file();
+	test_shmat_beyond_the_limit_splits();
+	test_mremap_rounds_huge_pages();
+	test_mremap_shows_that_a_stack_grew();
 	test_sealed_memory_stays();
 	test_mremap_in_place_and_moved();
 	test_mremap_dontunmap_keeps_the_source();
