@@ -127,6 +127,13 @@ def descriptors(bench):
     expect_equal(count_calls(trace, "mmap", 23), 6 * 600, "calls")
 
 
+@case
+def sysv(bench):
+    bench.run_both([bench.program])
+    for summary in bench.check_all():
+        expect_equal(summary["verify"]["not_captured"], 0, "not captured")
+
+
 # way: (traces of the program itself, mmap calls of 17 pages in children, of 19 pages after)
 TASKS = {
     "fork": (4, 3, 1),
