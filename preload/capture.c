@@ -351,6 +351,27 @@ static struct verify_range pages(uint64_t start, uint64_t len)
 	return (struct verify_range){ start, start + len };
 }
 
+static enum verify_effect visible_effect(enum mm_op op)
+{
+	switch (op) {
+	case MM_MMAP:
+	case MM_MUNMAP:
+	case MM_MREMAP:
+	case MM_BRK:
+	case MM_REMAP_FILE_PAGES:
+	case MM_SHMAT:
+	case MM_SHMDT:
+	case MM_IO_SETUP:
+	case MM_IO_DESTROY:
+		return VERIFY_MAPPING;
+	case MM_MPROTECT:
+	case MM_PKEY_MPROTECT:
+		return VERIFY_PERMS;
+	default:
+		return VERIFY_NOTHING;
+	}
+}
+
 /*
  * The addresses a call was about, whether or not it did anything: there the shadow must be right.
  * Around them, where vmas were joined, the kernel may know of changes that were not captured.
@@ -361,6 +382,7 @@ static void touched(const struct event *e, struct verify_touched *ret)
 	uint64_t now = (uint64_t)e->call.ret;
 	bool failed = sys_is_err(e->call.ret);
 
+	ret->effect = visible_effect(e->call.op);
 	ret->range[0] = ret->range[1] = (struct verify_range){ 0, 0 };
 	switch (e->call.op) {
 	case MM_MMAP:

@@ -134,6 +134,15 @@ def sysv(bench):
         expect_equal(summary["verify"]["not_captured"], 0, "not captured")
 
 
+@case
+def unseen(bench):
+    """A change that nobody captured is not the fault of the call that comes upon it."""
+    bench.run_both([bench.program, bench.arguments[0]], settings={"capture": "libc"})
+    trace = bench.only_trace()
+    summary = bench.check(trace)
+    expect(summary["verify"]["not_captured"] >= 3, "three changes were found")
+
+
 # way: (traces of the program itself, mmap calls of 17 pages in children, of 19 pages after)
 TASKS = {
     "fork": (4, 3, 1),
