@@ -462,6 +462,16 @@ void capture_own_calls(void)
 	lock_drop(&state);
 }
 
+/* A copy of libc, loaded into another namespace. */
+static void note_text(const struct event *e)
+{
+	const struct vma *vma = e->effect.vma;
+
+	if (e->call.op == MM_MMAP && e->call.file && e->file.name && vma &&
+	    (vma->vm_flags & (VM_READ | VM_EXEC)) == (VM_READ | VM_EXEC))
+		patch_note_text(vma->vm_start, vma->vm_end, e->file.name);
+}
+
 /* Everything after the system call. Under the lock. */
 static void finish_event(struct event *e)
 {
@@ -471,6 +481,7 @@ static void finish_event(struct event *e)
 	verify_catch_up(&capture_mm, seq);
 	tell(e);
 	touched(e, &what);
+	note_text(e);
 	tell_own_calls(e->after_ns);
 	if (config.verify == VERIFY_EVERY && seq % config.verify_every == 0 &&
 	    what.check.start < what.check.end)
