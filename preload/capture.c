@@ -396,6 +396,9 @@ static void touched(const struct event *e, struct verify_touched *ret)
 		break;
 	case MM_MREMAP:
 		ret->range[1] = failed ? ret->range[1] : pages(now, arg[2]);
+		/* Of something that nobody saw being mapped: what it is can't be known. */
+		if (!failed && e->effect.start == e->effect.end && !vma_lookup(&capture_mm, arg[0]))
+			ret->effect = VERIFY_NOTHING;
 		/* fallthrough */
 	case MM_MUNMAP:
 	case MM_MPROTECT:
