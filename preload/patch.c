@@ -327,6 +327,21 @@ static void find_vector_state(void)
 	patch_vector_mask = low & XSTATE_VECTORS;
 }
 
+/* Without any of these there is nothing to claim, whatever else was patched. */
+static bool has_needed(void)
+{
+	unsigned int i;
+	size_t k;
+
+	for (i = 0; i < nr_texts; i++) {
+		for (k = 0; k < NR_WANTED; k++) {
+			if (wanted[k].needed & (IN_LIBC | IN_LOADER) && nr_found[i][k])
+				return true;
+		}
+	}
+	return false;
+}
+
 bool patch_init(bool signals)
 {
 	int mem = open_mem();
@@ -340,7 +355,7 @@ bool patch_init(bool signals)
 	if (mem >= 0)
 		sys_close(mem);
 	started = true;
-	return taken[KIND_PLAIN] > 0;
+	return has_needed();
 }
 
 void patch_note_text(uint64_t start, uint64_t end, const char *name)

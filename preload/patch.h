@@ -26,7 +26,7 @@ struct jsonw;
  * @signals: the calls that set signal masks and handlers too (tier all).
  *
  * Context: startup, after kmaps_init(), before the first snapshot.
- * Return: false if nothing was patched.
+ * Return: false if no call was patched that changes the map.
  */
 bool patch_init(bool signals);
 
