@@ -63,6 +63,7 @@ struct event {
 	uint64_t before_ns, after_ns;
 	uint64_t old_brk;
 	enum trace_origin origin;
+	int tid;
 	uint32_t stack;
 	int nr_resolved;
 	uint64_t resolved[NR_RESOLVED][2];
@@ -71,6 +72,7 @@ struct event {
 
 /* Under the capture lock only one event is in flight; it is too large for a program's stack. */
 static struct event event;
+static struct event own_event;	/* the sink's, in between */
 
 bool capture_is_on(void)
 {
@@ -338,7 +340,7 @@ static void record(const struct event *e)
 	jsonw_event(w, "call");
 	jsonw_num(w, "seq", (int64_t)e->call.event);
 	jsonw_num(w, "t", (int64_t)t);
-	jsonw_num(w, "tid", thread_tid());
+	jsonw_num(w, "tid", e->tid);
 	if (tls.vfork_child)
 		jsonw_num(w, "pid", sys_getpid());
 	jsonw_str(w, "call", calls[e->call.op].name);
@@ -366,6 +368,27 @@ static struct verify_range pages(uint64_t start, uint64_t len)
 	return (struct verify_range){ start, start + len };
 }
 
+static enum verify_effect visible_effect(enum mm_op op)
+{
+	switch (op) {
+	case MM_MMAP:
+	case MM_MUNMAP:
+	case MM_MREMAP:
+	case MM_BRK:
+	case MM_REMAP_FILE_PAGES:
+	case MM_SHMAT:
+	case MM_SHMDT:
+	case MM_IO_SETUP:
+	case MM_IO_DESTROY:
+		return VERIFY_MAPPING;
+	case MM_MPROTECT:
+	case MM_PKEY_MPROTECT:
+		return VERIFY_PERMS;
+	default:
+		return VERIFY_NOTHING;
+	}
+}
+
 /*
  * The addresses a call was about, whether or not it did anything: there the shadow must be right.
  * Around them, where vmas were joined, the kernel may know of changes that were not captured.
@@ -376,6 +399,7 @@ static void touched(const struct event *e, struct verify_touched *ret)
 	uint64_t now = (uint64_t)e->call.ret;
 	bool failed = sys_is_err(e->call.ret);
 
+	ret->effect = visible_effect(e->call.op);
 	ret->range[0] = ret->range[1] = (struct verify_range){ 0, 0 };
 	switch (e->call.op) {
 	case MM_MMAP:
@@ -387,6 +411,9 @@ static void touched(const struct event *e, struct verify_touched *ret)
 		break;
 	case MM_MREMAP:
 		ret->range[1] = failed ? ret->range[1] : pages(now, arg[2]);
+		/* Of something that nobody saw being mapped: what it is can't be known. */
+		if (!failed && e->effect.start == e->effect.end && !vma_lookup(&capture_mm, arg[0]))
+			ret->effect = VERIFY_NOTHING;
 		/* fallthrough */
 	case MM_MUNMAP:
 	case MM_MPROTECT:
@@ -414,12 +441,9 @@ static bool is_due(uint64_t now)
 	       now - last_checkpoint_ns >= config.checkpoint_seconds * 1000000000ull;
 }
 
-/* Everything after the system call. Under the lock. */
-static void finish_event(struct event *e)
+/* To the shadow and to the trace. */
+static void tell(struct event *e)
 {
-	struct verify_touched what;
-
-	verify_catch_up(&capture_mm, seq);
 	complete(e);
 	e->call.event = ++seq;
 	e->call.own = e->origin == TRACE_ORIGIN_SELF;
@@ -427,7 +451,56 @@ static void finish_event(struct event *e)
 		recorder_lost("event", "memory", 1);
 	resolve(e);
 	record(e);
+}
+
+/* Telling one may fill a chunk, which is another; chunks are far larger than records. */
+static void tell_own_calls(uint64_t ns)
+{
+	struct sink_call call;
+
+	while (sink_take_call(&call)) {
+		own_event.call = (struct mm_call){ .op = call.op, .ret = call.ret };
+		memcpy(own_event.call.arg, call.arg, sizeof(call.arg));
+		own_event.origin = TRACE_ORIGIN_SELF;
+		own_event.tid = call.tid;
+		own_event.stack = 0;
+		own_event.nr_resolved = 0;
+		own_event.effect = (struct mm_effect){ 0 };
+		own_event.before_ns = own_event.after_ns = ns;
+		tell(&own_event);
+	}
+}
+
+void capture_own_calls(void)
+{
+	struct lock_state state;
+
+	lock_take(&state);
+	tell_own_calls(recorder_now());
+	lock_drop(&state);
+}
+
+/* A copy of libc, loaded into another namespace. */
+static void note_text(const struct event *e)
+{
+	const struct vma *vma = e->effect.vma;
+
+	if (e->call.op == MM_MMAP && e->call.file && e->file.name && vma &&
+	    (vma->vm_flags & (VM_READ | VM_EXEC)) == (VM_READ | VM_EXEC))
+		patch_note_text(vma->vm_start, vma->vm_end, e->file.name);
+}
+
+/* Everything after the system call. Under the lock. */
+static void finish_event(struct event *e)
+{
+	struct verify_touched what;
+
+	tell_own_calls(e->before_ns);
+	verify_catch_up(&capture_mm, seq);
+	tell(e);
 	touched(e, &what);
+	note_text(e);
+	tell_own_calls(e->after_ns);
 	if (config.verify == VERIFY_EVERY && seq % config.verify_every == 0 &&
 	    what.check.start < what.check.end)
 		verify_event(&capture_mm, &what, seq);
@@ -440,6 +513,7 @@ static void finish_event(struct event *e)
 
 void capture_checkpoint(const char *why, bool frames)
 {
+	tell_own_calls(recorder_now());
 	last_checkpoint_ns = recorder_now();
 	checkpoint_record(why, frames, seq);
 }
@@ -450,6 +524,7 @@ static void begin_event(enum mm_op op, const uint64_t arg[6], enum trace_origin 
 	event.call = (struct mm_call){ .op = op };
 	memcpy(event.call.arg, arg, sizeof(event.call.arg));
 	event.origin = origin;
+	event.tid = thread_tid();
 	event.nr_resolved = 0;
 	event.old_brk = capture_mm.brk;
 	event.effect = (struct mm_effect){ 0 };
@@ -587,6 +662,7 @@ uint64_t capture_seq(void)
 void capture_reset(void)
 {
 	seq = 0;
+	sink_forget_calls();
 	last_checkpoint_ns = 0;
 	checkpoint_wanted = false;
 }

@@ -55,6 +55,9 @@ void *capture_brk(void *(*move)(intptr_t arg), intptr_t arg, bool is_sbrk,
  */
 void capture_shrink(void);
 
+/* Record what the sink did to its window meanwhile. Hook path, without the lock. */
+void capture_own_calls(void);
+
 /* userfaultfd(2) was used: a monitor thread may have to run before munmap() and the like return. */
 void capture_note_userfaultfd(void);
 

@@ -9,6 +9,7 @@
 #include "capture.h"
 #include "config.h"
 #include "recorder.h"
+#include "sink.h"
 #include "thread.h"
 
 #include "no_heap.h"
@@ -37,6 +38,15 @@ static struct thread *enter(void)
 	return t;
 }
 
+/* Out of it. A full chunk may have left something to tell. */
+static void leave(int err)
+{
+	if (sink_has_calls())
+		capture_own_calls();
+	thread_leave();
+	errno = err;
+}
+
 uint64_t capture_stamp(void)
 {
 	return recorder_now();
@@ -53,8 +63,7 @@ void capture_alloc(void *block, size_t size, size_t align)
 	stack = capture_stack();
 	recorder_heap_alloc(&t->heap, t->tid, recorder_now(), (uint64_t)(uintptr_t)block, size,
 			    align, stack);
-	thread_leave();
-	errno = err;
+	leave(err);
 }
 
 void capture_free(void *block)
@@ -65,8 +74,7 @@ void capture_free(void *block)
 	if (!t)
 		return;
 	recorder_heap_free(&t->heap, t->tid, recorder_now(), (uint64_t)(uintptr_t)block);
-	thread_leave();
-	errno = err;
+	leave(err);
 }
 
 void capture_realloc(void *block, size_t size, void *old, uint64_t before_ns)
@@ -82,6 +90,5 @@ void capture_realloc(void *block, size_t size, void *old, uint64_t before_ns)
 	now = recorder_now();
 	recorder_heap_realloc(&t->heap, t->tid, now, (uint64_t)(uintptr_t)block, size, stack,
 			      (uint64_t)(uintptr_t)old, now - before_ns);
-	thread_leave();
-	errno = err;
+	leave(err);
 }

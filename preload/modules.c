@@ -8,6 +8,7 @@
 
 #include "capture.h"
 #include "lock.h"
+#include "patch.h"
 #include "recorder.h"
 #include "sys.h"
 
@@ -28,7 +29,7 @@ static struct module {
 	struct range range;
 	bool told, seen, own;
 } modules[NR_MODULES];
-static unsigned int nr_modules;
+static unsigned int nr_modules, nr_told;
 static uint32_t updating;
 
 static bool in(const struct range *range, uint64_t addr)
@@ -298,6 +299,7 @@ static int visit(struct dl_phdr_info *info, size_t size, void *ctx)
 	lock_take(&state);
 	tell(&modules[i]);
 	lock_drop(&state);
+	nr_told++;
 	return 0;
 }
 
@@ -309,7 +311,14 @@ static void update(void)
 
 	for (i = 0; i < nr_modules; i++)
 		modules[i].seen = false;
+	nr_told = 0;
 	dl_iterate_phdr(visit, NULL);
+	if (nr_told) {
+		/* Some modules patch libc as they are loaded. */
+		lock_take(&state);
+		patch_check();
+		lock_drop(&state);
+	}
 	for (i = 0; i < nr_modules; i++) {
 		if (!modules[i].told || modules[i].seen)
 			continue;

@@ -8,10 +8,12 @@
 #include <string.h>
 #include <sys/syscall.h>
 
+#include "config.h"
 #include "dispatch.h"
 #include "jsonw.h"
 #include "kmaps.h"
 #include "next.h"
+#include "recorder.h"
 #include "sys.h"
 #include "task.h"
 
@@ -106,7 +108,7 @@ static const struct wanted {
 static unsigned int nr_found[NR_TEXTS][NR_WANTED];
 static char missing[NR_MISSING][48];
 static unsigned int nr_missing;
-static bool with_signals, has_nr[512];
+static bool with_signals, started, has_nr[512];
 
 struct patch_regs {
 	const struct patch_site *site;
@@ -163,26 +165,49 @@ static int write_text(int mem, uint8_t *site, const uint8_t *bytes)
 	return n < 0 ? (int)n : n == JUMP_BYTES && !memcmp(site, bytes, JUMP_BYTES) ? 0 : -EIO;
 }
 
+/* The stub of a site that was there before, in a text mapped again; or a new one. */
+static unsigned int choose_stub(enum kind kind, int32_t nr, uint64_t ret)
+{
+	const struct pool *pool = &pools[kind];
+	unsigned int n;
+
+	for (n = 0; n < taken[kind]; n++) {
+		if (patch_sites[pool->first + n].ret == ret && patch_sites[pool->first + n].nr == nr)
+			break;
+	}
+	return n;
+}
+
+static void put_jump(uint8_t jump[JUMP_BYTES], const char *stub, uint64_t ret)
+{
+	int32_t rel = (int32_t)((int64_t)(uintptr_t)stub -
+				(int64_t)(ret - SITE_BYTES + JUMP_BYTES));
+
+	jump[0] = JMP_REL32;
+	memcpy(jump + 1, &rel, sizeof(rel));
+}
+
 static bool patch_site(int mem, uint8_t *code, const struct wanted *w, unsigned int text)
 {
 	const struct pool *pool = &pools[w->kind];
-	unsigned int n = taken[w->kind], index = pool->first + n;
+	uint64_t ret = (uint64_t)(uintptr_t)(code + SITE_BYTES);
+	unsigned int n = choose_stub(w->kind, w->nr, ret), index = pool->first + n;
 	const char *stub = pool->stubs + (size_t)n * pool->stride;
 	struct patch_site *site = &patch_sites[index];
 	int64_t distance = (int64_t)(uintptr_t)stub - (int64_t)(uintptr_t)(code + JUMP_BYTES);
-	uint8_t jump[JUMP_BYTES] = { JMP_REL32 };
-	int32_t rel = (int32_t)distance;
+	uint8_t jump[JUMP_BYTES];
 
-	if (n == pool->nr || rel != distance)
+	if (n == pool->nr || (int32_t)distance != distance)
 		return false;
-	*site = (struct patch_site){ .ret = (uint64_t)(uintptr_t)(code + SITE_BYTES),
+	put_jump(jump, stub, ret);
+	*site = (struct patch_site){ .ret = ret,
 				     .resume = (uint64_t)(uintptr_t)(stub + 16),
 				     .nr = w->nr, .text = (uint8_t)text };
-	memcpy(jump + 1, &rel, sizeof(rel));
 	if (write_text(mem, code, jump))
 		return false;
 	site->live = true;
-	taken[w->kind]++;
+	if (n == taken[w->kind])
+		taken[w->kind]++;
 	return true;
 }
 
@@ -200,11 +225,21 @@ static void add_missing(const struct text *text, const char *call)
 	memcpy(dst + n + 2, call, strlen(call) + 1);
 }
 
+/* The header is written: what is missing from now on is lost. */
+static void lose(const struct text *text, const char *call, uint64_t count, bool tell)
+{
+	recorder_lost("site", call, count);
+	if (tell && !config.quiet)
+		config_warn("no system call to patch in ", text->name, ": ", call,
+			    "; its changes are not captured", NULL);
+}
+
 static void patch_text(int mem, unsigned int text)
 {
 	uint8_t *at = (uint8_t *)(uintptr_t)texts[text].start;
 	uint8_t *end = (uint8_t *)(uintptr_t)texts[text].end;
 	unsigned int needed = texts[text].is_loader ? IN_LOADER : IN_LIBC;
+	bool told = false;
 	uint8_t *hit;
 	size_t i;
 	int k;
@@ -219,8 +254,13 @@ static void patch_text(int mem, unsigned int text)
 		}
 	}
 	for (i = 0; i < NR_WANTED; i++) {
-		if (wanted[i].needed & needed && !nr_found[text][i])
+		if (!(wanted[i].needed & needed) || nr_found[text][i])
+			continue;
+		if (started)
+			lose(&texts[text], wanted[i].name, 1, !told);
+		else
 			add_missing(&texts[text], wanted[i].name);
+		told = true;
 	}
 }
 
@@ -236,26 +276,32 @@ static bool is_wanted_name(const char *name, bool *ret_is_loader)
 	return *ret_is_loader || !strcmp(name, "libc.so.6") || starts_with(name, "libc-2.");
 }
 
-static bool note_text(uint64_t start, uint64_t end, const char *path)
+/*
+ * A text of interest. Where there was one before it has been unmapped, and is mapped again: the same
+ * file at the same place, most likely, and nothing is written there yet.
+ * Return: its index in texts, -1 if it is none.
+ */
+static int note_text(uint64_t start, uint64_t end, const char *path)
 {
 	const char *name = strrchr(path, '/');
-	struct text *text = &texts[nr_texts];
 	bool is_loader;
 	unsigned int i;
 
-	if (!name || !is_wanted_name(++name, &is_loader) || strlen(name) >= sizeof(text->name))
-		return false;
+	if (!name || !is_wanted_name(++name, &is_loader) || strlen(name) >= sizeof(texts[0].name) ||
+	    end - start < 2 * SITE_BYTES)
+		return -1;
 	for (i = 0; i < nr_texts; i++) {
-		/* Unmapped, and mapped again elsewhere or here: its sites are gone. */
 		if (texts[i].start == start && texts[i].end == end)
-			return false;
+			break;
 	}
-	if (nr_texts == NR_TEXTS || end - start < 2 * SITE_BYTES)
-		return false;
-	*text = (struct text){ .start = start, .end = end, .is_loader = is_loader };
-	memcpy(text->name, name, strlen(name));
-	nr_texts++;
-	return true;
+	if (i == NR_TEXTS)
+		return -1;
+	if (i == nr_texts)
+		nr_texts++;
+	texts[i] = (struct text){ .start = start, .end = end, .is_loader = is_loader };
+	memcpy(texts[i].name, name, strlen(name));
+	memset(nr_found[i], 0, sizeof(nr_found[i]));
+	return (int)i;
 }
 
 static int open_mem(void)
@@ -282,6 +328,21 @@ static void find_vector_state(void)
 	patch_vector_mask = low & XSTATE_VECTORS;
 }
 
+/* Without any of these there is nothing to claim, whatever else was patched. */
+static bool has_needed(void)
+{
+	unsigned int i;
+	size_t k;
+
+	for (i = 0; i < nr_texts; i++) {
+		for (k = 0; k < NR_WANTED; k++) {
+			if (wanted[k].needed & (IN_LIBC | IN_LOADER) && nr_found[i][k])
+				return true;
+		}
+	}
+	return false;
+}
+
 bool patch_init(bool signals)
 {
 	int mem = open_mem();
@@ -294,21 +355,63 @@ bool patch_init(bool signals)
 		patch_text(mem, i);
 	if (mem >= 0)
 		sys_close(mem);
-	return taken[KIND_PLAIN] > 0;
+	started = true;
+	return has_needed();
 }
 
-bool patch_note_text(uint64_t start, uint64_t end, const char *name)
+void patch_note_text(uint64_t start, uint64_t end, const char *name)
 {
-	unsigned int before = taken[KIND_PLAIN];
-	int mem;
+	int text = taken[KIND_PLAIN] ? note_text(start, end, name) : -1, mem;
 
-	if (!before || !note_text(start, end, name))
-		return false;
+	if (text < 0)
+		return;
 	mem = open_mem();
-	patch_text(mem, nr_texts - 1);
+	patch_text(mem, (unsigned int)text);
 	if (mem >= 0)
 		sys_close(mem);
-	return taken[KIND_PLAIN] > before;
+}
+
+/* Is the jump gone, though its text is still there? */
+static bool is_lost(const struct patch_site *site, const char *stub)
+{
+	uint8_t now[SITE_BYTES], jump[JUMP_BYTES];
+
+	put_jump(jump, stub, site->ret);
+	/* Where the text was unmapped there is nothing, or something else. */
+	return sys_read_user(now, (const void *)(uintptr_t)(site->ret - SITE_BYTES), SITE_BYTES) ==
+		       SITE_BYTES &&
+	       !memcmp(now + JUMP_BYTES, SYSCALL_OPCODE, 2) && memcmp(now, jump, JUMP_BYTES);
+}
+
+static const char *call_name(int32_t nr)
+{
+	size_t i = 0;
+
+	while (wanted[i].nr != nr)
+		i++;
+	return wanted[i].name;
+}
+
+void patch_check(void)
+{
+	static bool told;
+	enum kind kind;
+	unsigned int n;
+
+	for (kind = 0; kind < NR_KINDS; kind++) {
+		for (n = 0; n < taken[kind]; n++) {
+			struct patch_site *site = &patch_sites[pools[kind].first + n];
+
+			if (!site->live ||
+			    !is_lost(site, pools[kind].stubs + (size_t)n * pools[kind].stride))
+				continue;
+			site->live = false;
+			if (site->nr >= 0)
+				has_nr[site->nr] = false;
+			lose(&texts[site->text], call_name(site->nr), 1, !told);
+			told = true;
+		}
+	}
 }
 
 bool patch_has(long nr)

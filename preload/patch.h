@@ -26,7 +26,7 @@ struct jsonw;
  * @signals: the calls that set signal masks and handlers too (tier all).
  *
  * Context: startup, after kmaps_init(), before the first snapshot.
- * Return: false if nothing was patched.
+ * Return: false if no call was patched that changes the map.
  */
 bool patch_init(bool signals);
 
@@ -34,9 +34,10 @@ bool patch_init(bool signals);
  * patch_note_text() - A file was mapped executable: patch it if it is another copy of libc.
  * @name: as /proc/self/maps shows it.
  *
- * Context: hook path, under the capture lock. Return: true if something was written there.
+ * What can't be patched there is counted as lost, and one line on stderr says so.
+ * Context: hook path, under the capture lock.
  */
-bool patch_note_text(uint64_t start, uint64_t end, const char *name);
+void patch_note_text(uint64_t start, uint64_t end, const char *name);
 
 /* Is the call of that number captured inside libc? */
 bool patch_has(long nr);
@@ -46,11 +47,11 @@ bool patch_libc_text(uint64_t *ret_start, uint64_t *ret_end);
 
 /*
  * Are all sites still as they were written? What was undone or overwritten is patched no more and
- * no longer claimed. Return: number of sites lost since the last time.
+ * no longer claimed; it counts as lost. Context: hook path, under the capture lock.
  */
-unsigned int patch_check(void);
+void patch_check(void);
 
-/* A site of the text that the calls of the model need and that is not there: "libc: mremap", or NULL. */
+/* A site of the text that the calls of the model need and that is not there: "libc.so.6: mremap", or NULL. */
 const char *patch_missing(unsigned int index);
 
 /* [{"path","sites":{"mmap":1,…}}…], for the header. */

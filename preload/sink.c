@@ -28,11 +28,13 @@
 #define WINDOW_BYTES (64ull << 30)
 #define WINDOW_BYTES_LIMITED (256ull << 20)	/* when RLIMIT_AS is set */
 #define WINDOW_KEEP (16ull << 20)	/* room left when the program needs the address space */
+#define WINDOW_GROWTH (1ull << 20)	/* little: with mlockall() all of it may get locked */
 #define WINDOW_HINT 0x210000000000ull
 #define WINDOW_STEP 0x010000000000ull
 #define WINDOW_TRIES 8
 #define STREAM_PATIENCE_MS 1000
 #define NR_SUFFIXES 1000
+#define NR_CALLS 64
 
 static struct {
 	int fd;			/* handle in fds.c, -1: none */
@@ -47,6 +49,45 @@ static struct {
 } sink = { .fd = -1 };
 
 static char newlines[4096];
+
+static struct sink_call own_calls[NR_CALLS];
+static unsigned int first_call, nr_calls;
+
+bool sink_has_calls(void)
+{
+	return __atomic_load_n(&nr_calls, __ATOMIC_RELAXED);
+}
+
+bool sink_take_call(struct sink_call *ret_call)
+{
+	if (!nr_calls)
+		return false;
+	*ret_call = own_calls[first_call];
+	first_call = (first_call + 1) % NR_CALLS;
+	__atomic_store_n(&nr_calls, nr_calls - 1, __ATOMIC_RELAXED);
+	return true;
+}
+
+void sink_forget_calls(void)
+{
+	__atomic_store_n(&nr_calls, 0, __ATOMIC_RELAXED);
+}
+
+/* Make a call and keep it for the trace. Return: its result, -ENOBUFS if it could not be kept. */
+static long call_told(enum mm_op op, long nr, const uint64_t arg[6])
+{
+	struct sink_call *call = &own_calls[(first_call + nr_calls) % NR_CALLS];
+
+	if (nr_calls == NR_CALLS)
+		return -ENOBUFS;
+	call->tid = sys_gettid();
+	call->op = op;
+	memcpy(call->arg, arg, sizeof(call->arg));
+	call->ret = sys_call(nr, (long)arg[0], (long)arg[1], (long)arg[2], (long)arg[3],
+			     (long)arg[4], (long)arg[5]);
+	__atomic_store_n(&nr_calls, nr_calls + 1, __ATOMIC_RELAXED);
+	return (long)call->ret;
+}
 
 bool sink_is_file(void)
 {
@@ -412,6 +453,40 @@ static bool still_ours(void)
 	return !sys_fstat(fds_now(sink.fd), &st) && st.st_dev == sink.dev && st.st_ino == sink.ino;
 }
 
+/*
+ * The window was cut short, and all of it is used: more of the file, right behind it. What is there
+ * stays mapped, for threads still write to their chunks.
+ */
+static bool grow_window(uint64_t bytes)
+{
+	uint64_t arg[6] = { sink_end(), bytes, PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_NORESERVE | MAP_FIXED_NOREPLACE,
+			    (uint64_t)fds_now(sink.fd), sink.window_bytes };
+	const uint64_t advice[6] = { arg[0], bytes, MADV_DONTDUMP };
+	long ret = call_told(MM_MMAP, SYS_mmap, arg);
+
+	if (sys_is_err(ret))
+		return false;
+	/* Before Linux 4.17 the flag is only a hint. */
+	if ((uint64_t)ret != arg[0]) {
+		call_told(MM_MUNMAP, SYS_munmap, (uint64_t[6]){ (uint64_t)ret, bytes });
+		return false;
+	}
+	sink.window_bytes += bytes;
+	call_told(MM_MADVISE, SYS_madvise, advice);
+	return true;
+}
+
+static bool has_window(uint64_t end)
+{
+	uint64_t more;
+
+	if (end <= sink.window_bytes)
+		return true;
+	more = (end - sink.window_bytes + 4095) & ~4095ull;
+	return grow_window(more > WINDOW_GROWTH ? more : WINDOW_GROWTH);
+}
+
 static bool extend(size_t size)
 {
 	struct iovec iov[SINK_CHUNK / sizeof(newlines)];
@@ -419,8 +494,12 @@ static bool extend(size_t size)
 	size_t i;
 	long n;
 
-	if (end > sink.window_bytes || !still_ours()) {
-		sink.err = end > sink.window_bytes ? -EFBIG : -EBADF;
+	if (!still_ours()) {
+		sink.err = -EBADF;
+		return false;
+	}
+	if (!has_window(end)) {
+		sink.err = -EFBIG;
 		return false;
 	}
 	while (at < end) {
@@ -464,7 +543,8 @@ void sink_retire(char *chunk, size_t size)
 	uintptr_t end = ((uintptr_t)chunk + size) & ~4095ul;
 
 	if (end > start)
-		sys_madvise((void *)start, end - start, MADV_DONTNEED);
+		call_told(MM_MADVISE, SYS_madvise,
+			  (uint64_t[6]){ start, end - start, MADV_DONTNEED });
 }
 
 void sink_trim(const char *chunk, size_t size, size_t used)

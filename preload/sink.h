@@ -7,7 +7,7 @@
  *            mapping is touched, so that a full disk is an error code here and never a SIGBUS
  *
  * The window over the file is one vma from start to end of the process; using more of the file
- * never changes the map. What was stored in it is in the page cache and survives SIGKILL.
+ * changes the map only where the window had to be cut short: then it grows at its end. What was stored in it is in the page cache and survives SIGKILL.
  */
 #ifndef VMTRACE_SINK_H
 #define VMTRACE_SINK_H
@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <vmtrace/mm.h>
 
 #define SINK_CHUNK 65536u
 
@@ -38,6 +39,20 @@ uint64_t sink_bytes(void);		/* written so far */
 
 /* Let go of the window's unused end, but for some room. Return: its bytes, for the caller to unmap. */
 uint64_t sink_shrink(uint64_t *ret_start);
+
+/* A call of our own that the trace is to hold as well. */
+struct sink_call {
+	int tid;
+	enum mm_op op;
+	uint64_t arg[6];
+	int64_t ret;
+};
+
+/* Since the trace began, in order. Under the lock. Return: false if there is none left. */
+bool sink_take_call(struct sink_call *ret_call);
+bool sink_has_calls(void);		/* a hint, without the lock */
+/* They are in the map that is told next. */
+void sink_forget_calls(void);
 
 /* File: room of at least @want bytes, all newlines. NULL: full, sink_why() tells. */
 char *sink_chunk(size_t want, size_t *ret_size);

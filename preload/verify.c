@@ -31,7 +31,7 @@ static unsigned int nr_vmas;
 static struct walk {
 	struct mm *mm;
 	struct vma *next;		/* shadow's, not yet matched */
-	struct verify_range touched[2];
+	const struct verify_touched *touched;
 	uint64_t seq;
 	unsigned int nr_diffs, nr_vmas;
 	bool open;			/* a region is being grown */
@@ -231,10 +231,34 @@ static bool is_offset_in_doubt(void)
 	return true;
 }
 
+/*
+ * Do pages of the event's range differ in what its call changes? A call that maps nothing is not to
+ * blame for another mapping, nor for what it did or failed to do because of that.
+ */
+static bool is_unexplained(const struct verify_range *range)
+{
+	uint64_t start = range->start, end = range->end;
+	unsigned int fields;
+
+	if (start < walk.region_start)
+		start = walk.region_start;
+	if (end > walk.region_end)
+		end = walk.region_end;
+	if (start >= end)
+		return false;
+	fields = compare_pages(start, end) & ~(unsigned int)FIELD_NAME;
+	switch (walk.touched->effect) {
+	case VERIFY_NOTHING:
+		return false;
+	case VERIFY_PERMS:
+		return fields == FIELD_PERMS;
+	default:
+		return fields;
+	}
+}
+
 static enum trace_cause classify(unsigned int fields)
 {
-	int i;
-
 	if (verify_is_own(walk.region_start, walk.region_end))
 		return TRACE_CAUSE_OWN_MAPPING;
 	if (is_stack_growth() || (fields == FIELD_MAPPED && is_part_of_stack_growth()))
@@ -243,16 +267,8 @@ static enum trace_cause classify(unsigned int fields)
 		return TRACE_CAUSE_MERGE_RULE;
 	if (fields == FIELD_NAME)
 		return TRACE_CAUSE_NAME;
-	for (i = 0; i < 2; i++) {
-		uint64_t start = walk.touched[i].start, end = walk.touched[i].end;
-
-		if (start < walk.region_start)
-			start = walk.region_start;
-		if (end > walk.region_end)
-			end = walk.region_end;
-		if (start < end && compare_pages(start, end) & ~(unsigned int)FIELD_NAME)
-			return TRACE_CAUSE_UNEXPLAINED;
-	}
+	if (is_unexplained(&walk.touched->range[0]) || is_unexplained(&walk.touched->range[1]))
+		return TRACE_CAUSE_UNEXPLAINED;
 	return TRACE_CAUSE_NOT_CAPTURED;
 }
 
@@ -393,13 +409,13 @@ static int visit(const struct vma_desc *k, void *ctx)
 }
 
 static unsigned int compare_range(struct mm *mm, uint64_t start, uint64_t end,
-				  const struct verify_range touched[2], uint64_t seq)
+				  const struct verify_touched *touched, uint64_t seq)
 {
 	int err;
 
 	walk.mm = mm;
 	walk.next = find_vma(mm, start);
-	memcpy(walk.touched, touched, sizeof(walk.touched));
+	walk.touched = touched;
 	walk.seq = seq;
 	walk.nr_diffs = walk.nr_vmas = 0;
 	walk.open = false;
@@ -469,11 +485,11 @@ void verify_event(struct mm *mm, const struct verify_touched *touched, uint64_t 
 	if (vma)
 		end = vma->vm_end;
 	if (!kmaps_has_query()) {
-		compare_range(mm, 0, ~0ull, touched->range, seq);
+		compare_range(mm, 0, ~0ull, touched, seq);
 		return;
 	}
 	if (!agrees(mm, start, end))
-		compare_range(mm, start, end, touched->range, seq);
+		compare_range(mm, start, end, touched, seq);
 }
 
 void verify_catch_up(struct mm *mm, uint64_t seq)
@@ -508,8 +524,8 @@ void verify_catch_up(struct mm *mm, uint64_t seq)
 
 unsigned int verify_all(struct mm *mm, const char *why, uint64_t seq)
 {
-	static const struct verify_range nothing[2];
-	unsigned int diffs = compare_range(mm, 0, ~0ull, nothing, seq);
+	static const struct verify_touched nothing;
+	unsigned int diffs = compare_range(mm, 0, ~0ull, &nothing, seq);
 	struct jsonw *w = recorder_writer();
 
 	nr_checks++;

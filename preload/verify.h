@@ -14,12 +14,17 @@ struct verify_range {
 	uint64_t start, end;	/* empty: start == end */
 };
 
+/* What a call can have done to pages in its range, of what maps shows. */
+enum verify_effect { VERIFY_NOTHING, VERIFY_PERMS, VERIFY_MAPPING };
+
 /**
  * struct verify_touched - What the event just recorded was about.
+ * @effect: what it can be held responsible for; any other difference is somebody else's.
  * @range: where its arguments and result say that it changed pages.
  * @check: hull of that and of all vmas that the shadow changed.
  */
 struct verify_touched {
+	enum verify_effect effect;
 	struct verify_range range[2], check;
 };
 

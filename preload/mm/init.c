@@ -54,6 +54,22 @@ static void guess_flags(struct vma *vma)
 		vma->vm_flags |= VM_DONTEXPAND;
 }
 
+/* Pieces of one SysV attachment lie where it was attached, and have its file in common. */
+static void find_attachment(struct mm *mm, struct vma *vma)
+{
+	uint64_t base = vma->vm_start - (vma->vm_pgoff << MM_PAGE_SHIFT);
+	struct vma *other = find_vma(mm, base);
+
+	for (; other && other->vm_start < vma->vm_start; other = other->vm_next) {
+		if (other->has_close && other->inode == vma->inode &&
+		    other->vm_start - (other->vm_pgoff << MM_PAGE_SHIFT) == base) {
+			vma->file_id = other->file_id;
+			vma->file_bytes = other->file_bytes;
+			return;
+		}
+	}
+}
+
 int vma_from_desc(struct mm *mm, struct vma *vma, const struct vma_desc *desc)
 {
 	const char *name = desc->name && desc->name[0] ? desc->name : NULL;
@@ -73,6 +89,8 @@ int vma_from_desc(struct mm *mm, struct vma *vma, const struct vma_desc *desc)
 	vma->vm_pgoff = (file ? desc->offset : desc->vm_start) >> MM_PAGE_SHIFT;
 	if (file)
 		vma->file_id = ++mm->next_file_id;
+	if (vma->has_close)
+		find_attachment(mm, vma);
 	/* exec moves the stack after it was written to. */
 	if (stack)
 		vma->pgoff_state = VM_PGOFF_ANY;

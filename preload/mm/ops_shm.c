@@ -84,7 +84,8 @@ int op_shmdt(struct mm_txn *txn)
 	bytes = vma->file_bytes;
 	next = vma->vm_next;
 	detach(txn, vma);
-	for (vma = next; vma && vma->vm_end - addr <= bytes; vma = next) {
+	/* A segment attached before the model began: its size is not known. */
+	for (vma = next; vma && (!bytes || vma->vm_end - addr <= bytes); vma = next) {
 		next = vma->vm_next;
 		if (is_piece(vma, addr, file_id))
 			detach(txn, vma);

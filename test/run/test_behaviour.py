@@ -127,6 +127,42 @@ def descriptors(bench):
     expect_equal(count_calls(trace, "mmap", 23), 6 * 600, "calls")
 
 
+@case
+def sysv(bench):
+    bench.run_both([bench.program])
+    for summary in bench.check_all():
+        expect_equal(summary["verify"]["not_captured"], 0, "not captured")
+
+
+@case
+def unseen(bench):
+    """A change that nobody captured is not the fault of the call that comes upon it."""
+    bench.run_both([bench.program, bench.arguments[0]], settings={"capture": "libc"})
+    trace = bench.only_trace()
+    summary = bench.check(trace)
+    expect(summary["verify"]["not_captured"] >= 3, "three changes were found")
+
+
+@case
+def locked(bench):
+    """mlockall() cuts the trace's window short; it grows again, and the trace says so."""
+    if bench.unprivileged or bench.run([bench.program]).status == 77:
+        raise harness.Skip("not so much memory can be locked here")
+    traced = bench.run([bench.program], bench.preload())
+    expect_equal((traced.status, traced.stdout), (0, b"done\n"), "status and output")
+    trace = bench.only_trace()
+    expect(trace.stat().st_size > 18 << 20, "more than the room that was left")
+    # One view only: it is a large trace.
+    summary = bench.report_json("summary", trace)
+    for name in "not_captured", "unexplained":
+        expect_equal(summary["verify"][name], 0, name)
+    expect_equal(summary["verify"]["replay"]["diverged"], 0, "diverged")
+    expect_equal(summary["capture"]["lost"], 0, "lost")
+    own = [record["call"] for record in records(trace)
+           if record["ev"] == "call" and record["origin"] == "self"]
+    expect("mmap" in own and "madvise" in own, "the growth is in the trace")
+
+
 # way: (traces of the program itself, mmap calls of 17 pages in children, of 19 pages after)
 TASKS = {
     "fork": (4, 3, 1),

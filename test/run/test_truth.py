@@ -124,6 +124,8 @@ def read_report(bench, path, entry, totals):
     totals.add("predictions", summary["mm"]["mmap_predictions"])
     totals.add("right", summary["mm"]["mmap_predictions_right"])
     for call in json.loads(bench.report("events", "--stacks", "--json", path))["events"]:
+        if call["origin"] == "self":
+            continue
         outermost = call["stack"][-1] if call["stack"] else {}
         # A stripped program has no name for its entry point.
         is_complete = bool(OUTERMOST.match(outermost.get("function", ""))) or \

@@ -11,8 +11,8 @@ that of /proc/self/task: between the two it takes its snapshot, and nothing that
 between the first of them and the first call that it records. A fork child repeats both for its own
 trace. Arguments are compared as registers, all 64 bits of them.
 
-What the library does for itself is no call of the program's, and recognised by facts: a question
-for the break, which changes nothing, and an advice about its own memory, which the header names.
+What the library does to its own memory is in the trace too, with the origin `self`. Its questions
+for the break, which change nothing, are not.
 """
 import difflib
 import json
@@ -217,13 +217,10 @@ class Trace:
         return f"{ip:#x}"
 
     def is_own(self, call):
-        """Did the library make the call for itself?"""
-        gadget = self.header["capture"].get("gadget", "0x0")
-        if call.ip != int(gadget, 16) + 2 and not self.place(call.ip).startswith("libvmtrace"):
-            return False
-        start = call.args[0]
-        return (call.name == "brk" and not start or call.name == "madvise" and
-                any(int(low, 16) <= start < int(high, 16) for low, high, _ in self.header["own"]))
+        """Did the library ask for the break? At tier all it does so in libc."""
+        gadget = int(self.header["capture"].get("gadget", "0x0"), 16)
+        return (call.name == "brk" and not call.args[0] and
+                (call.ip == gadget + 2 or self.place(call.ip).startswith("libvmtrace")))
 
     def is_raw(self, ip):
         """Is the instruction before @ip neither libc's, the loader's nor vmtrace's?"""

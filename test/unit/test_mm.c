@@ -565,6 +565,29 @@ static void test_shmdt_takes_all_pieces(void)
 	CHECK_MAP(&mm, "");
 }
 
+/* As a fork child finds it: nothing but maps says what belongs together. */
+static void test_shmdt_takes_all_pieces_found_at_start(void)
+{
+	static const struct { uint64_t start, end, page; uint64_t flags; } pieces[] = {
+		{ 1, 2, 0, VM_READ }, { 2, 3, 1, 0 }, { 4, 5, 3, VM_READ },
+		/* The same segment, attached behind it. */
+		{ 5, 6, 0, VM_READ },
+	};
+	struct vma_desc desc = { .inode = 7, .dev_minor = 1, .name = "/SYSV00000000 (deleted)" };
+
+	fixture_init(&mm);
+	for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
+		desc.vm_start = AT(pieces[i].start);
+		desc.vm_end = AT(pieces[i].end);
+		desc.offset = pieces[i].page * PAGE;
+		desc.vm_flags = pieces[i].flags | VM_SHARED | VM_MAYSHARE;
+		CHECK_EQ(mm_insert(&mm, &desc), 0);
+	}
+	CHECK_MAP(&mm, " AB CD");
+	apply(&mm, MM_SHMDT, 0, AT(1), 0, 0, 0, 0, 0);
+	CHECK_MAP(&mm, "     A");
+}
+
 static void test_area_is_the_highest_hole(void)
 {
 	fixture_init(&mm);
@@ -780,6 +803,7 @@ int main(void)
 	test_fork_copies_what_it_should();
 	test_two_files_of_one_inode_are_in_doubt();
 	test_shmdt_takes_all_pieces();
+	test_shmdt_takes_all_pieces_found_at_start();
 	test_area_is_the_highest_hole();
 	test_area_with_five_levels();
 	test_stack_guard_gap_is_kept();

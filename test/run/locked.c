@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* Locks all its memory, then does more than the room left to the trace holds. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define TURNS 1000
+#define BLOCKS 1400000
+
+int main(void)
+{
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+	if (mlockall(MCL_CURRENT | MCL_FUTURE))
+		return 77;
+	for (int i = 0; i < TURNS; i++) {
+		void *at = mmap(NULL, 3 * page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+		if (at == MAP_FAILED || munmap(at, 3 * page))
+			return 1;
+	}
+	for (int i = 0; i < BLOCKS; i++) {
+		void *volatile block = malloc(100);
+
+		free(block);
+	}
+	puts("done");
+	return 0;
+}
