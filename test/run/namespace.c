@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Loads a second libc into a namespace of its own, twice, and calls what is in there. */
+/*
+ * namespace: loads a second libc into a namespace of its own, twice, and calls what is in there.
+ * namespace far: maps one where no jump from it reaches the library.
+ */
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -42,10 +46,31 @@ static void use(void *library, size_t page)
 	}
 }
 
-int main(void)
+static int map_far_away(void)
+{
+	void *library = dlopen("libc.so.6", RTLD_NOW | RTLD_NOLOAD), *at;
+	Dl_info info;
+	off_t bytes;
+	int fd;
+
+	if (!library || !dladdr(find(library, "mmap"), &info))
+		return 1;
+	fd = open(info.dli_fname, O_RDONLY);
+	bytes = lseek(fd, 0, SEEK_END);
+	at = mmap((void *)0x400000000000, (size_t)bytes, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, 0);
+	if (at == MAP_FAILED || munmap(at, (size_t)bytes))
+		return 1;
+	puts("done");
+	return 0;
+}
+
+int main(int argc, char **argv)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 
+	(void)argv;
+	if (argc > 1)
+		return map_far_away();
 	for (int i = 0; i < ROUNDS; i++) {
 		void *library = dlmopen(LM_ID_NEWLM, "libc.so.6", RTLD_NOW);
 

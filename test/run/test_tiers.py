@@ -104,6 +104,17 @@ def namespace(bench):
 
 
 @case
+def out_of_reach(bench):
+    traced = bench.run([bench.program, "far"], bench.preload())
+    expect_equal((traced.status, traced.stdout), (0, b"done\n"), "status and output")
+    expect_equal(len(lines_with(traced, b"no system call to patch in libc.so.6")), 1, "lines")
+    trace = bench.only_trace()
+    bench.check(trace, lost=6)
+    lost = {record["why"] for record in records(trace) if record["ev"] == "lost"}
+    expect_equal(lost, {"mmap", "munmap", "mprotect", "brk", "mremap", "madvise"}, "lost")
+
+
+@case
 def overwritten(bench):
     traced = bench.run([bench.program], bench.preload())
     if traced.status == 77:
