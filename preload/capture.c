@@ -454,7 +454,7 @@ static void tell(struct event *e)
 }
 
 /* Telling one may fill a chunk, which is another; chunks are far larger than records. */
-static void tell_own_calls(uint64_t ns)
+void capture_tell_own_calls(uint64_t ns)
 {
 	struct sink_call call;
 
@@ -476,7 +476,7 @@ void capture_own_calls(void)
 	struct lock_state state;
 
 	lock_take(&state);
-	tell_own_calls(recorder_now());
+	capture_tell_own_calls(recorder_now());
 	lock_drop(&state);
 }
 
@@ -495,12 +495,12 @@ static void finish_event(struct event *e)
 {
 	struct verify_touched what;
 
-	tell_own_calls(e->before_ns);
+	capture_tell_own_calls(e->before_ns);
 	verify_catch_up(&capture_mm, seq);
 	tell(e);
 	touched(e, &what);
 	note_text(e);
-	tell_own_calls(e->after_ns);
+	capture_tell_own_calls(e->after_ns);
 	if (config.verify == VERIFY_EVERY && seq % config.verify_every == 0 &&
 	    what.check.start < what.check.end)
 		verify_event(&capture_mm, &what, seq);
@@ -513,9 +513,10 @@ static void finish_event(struct event *e)
 
 void capture_checkpoint(const char *why, bool frames)
 {
-	tell_own_calls(recorder_now());
+	capture_tell_own_calls(recorder_now());
 	last_checkpoint_ns = recorder_now();
 	checkpoint_record(why, frames, seq);
+	capture_tell_own_calls(recorder_now());
 }
 
 /* Fill the one event in flight. */

@@ -57,6 +57,7 @@ void capture_shrink(void);
 
 /* Record what the sink did to its window meanwhile. Hook path, without the lock. */
 void capture_own_calls(void);
+void capture_tell_own_calls(uint64_t ns);	/* the same under the capture lock */
 
 /* userfaultfd(2) was used: a monitor thread may have to run before munmap() and the like return. */
 void capture_note_userfaultfd(void);

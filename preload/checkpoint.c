@@ -140,6 +140,7 @@ void capture_finish(const char *how, int status)
 	jsonw_num(w, "lost", (int64_t)recorder_nr_lost());
 	put_cost(w);
 	recorder_commit(w);
+	capture_tell_own_calls(recorder_now());
 	recorder_trim();
 	lock_drop(&state);
 	tls.depth--;
