@@ -112,47 +112,46 @@ void jsonw_array_end(struct jsonw *w)
 	close(w, ']');
 }
 
-static unsigned int nr_digits(uint64_t v)
-{
-	unsigned int n = 1;
+#define NUM_MAX 20	/* digits of a 64-bit number, with its sign */
 
-	while (v >= 10000) {
-		v /= 10000;
-		n += 4;
-	}
-	return n + (v >= 10) + (v >= 100) + (v >= 1000);
-}
-
-/* Two digits at a time, from the end. */
-size_t jsonw_put_num(char *dst, int64_t value)
+/* Two digits at a time, from @end downwards. Return: the first one. */
+static char *put_digits(char *end, int64_t value)
 {
 	static const char pairs[] =
 		"0001020304050607080910111213141516171819202122232425262728293031323334353637383940"
 		"4142434445464748495051525354555657585960616263646566676869707172737475767778798081"
 		"828384858687888990919293949596979899";
 	uint64_t v = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
-	size_t len = nr_digits(v) + (value < 0);
-	char *p = dst + len;
+	char *p = end;
 
-	if (value < 0)
-		dst[0] = '-';
 	for (; v >= 10; v /= 100) {
 		p -= 2;
 		memcpy(p, pairs + v % 100 * 2, 2);
 	}
-	if (v || len == 1)
+	if (v || p == end)
 		*--p = (char)('0' + v);
+	if (value < 0)
+		*--p = '-';
+	return p;
+}
+
+size_t jsonw_put_num(char *dst, int64_t value)
+{
+	char tmp[NUM_MAX], *first = put_digits(tmp + NUM_MAX, value);
+	size_t len = (size_t)(tmp + NUM_MAX - first);
+
+	copy(dst, first, len);
 	return len;
 }
 
 void jsonw_num_n(struct jsonw *w, const char *key, size_t len, int64_t value)
 {
-	char tmp[24], *dst;
-	size_t n = jsonw_put_num(tmp, value);
+	char tmp[NUM_MAX], *first = put_digits(tmp + NUM_MAX, value), *dst;
+	size_t n = (size_t)(tmp + NUM_MAX - first);
 
 	dst = put_key(w, key, len, n);
 	if (dst)
-		copy(dst, tmp, n);
+		copy(dst, first, n);
 }
 
 void jsonw_hex_n(struct jsonw *w, const char *key, size_t len, uint64_t value)
