@@ -60,7 +60,7 @@ struct event {
 	struct vma_file file;
 	char name[MAPS_LINE_MAX];	/* of the file */
 	char anon_name[88];		/* PR_SET_VMA's, at most 80 */
-	uint64_t before_ns, after_ns;
+	uint64_t ns;			/* when, by is_release() */
 	uint64_t old_brk;
 	enum trace_origin origin;
 	int tid;
@@ -68,6 +68,13 @@ struct event {
 	int nr_resolved;
 	uint64_t resolved[NR_RESOLVED][2];
 	struct mm_effect effect;
+};
+
+/* One argument as the trace names it. */
+struct arg {
+	const char *key;
+	size_t len;
+	bool is_hex;
 };
 
 /* Under the capture lock only one event is in flight; it is too large for a program's stack. */
@@ -256,24 +263,36 @@ static void resolve(struct event *e)
 					   (e->call.op == MM_BRK ? 1 : 0));
 }
 
-static void put_args(struct jsonw *w, const struct mm_call *call)
+/* "addr:x length:d" taken apart, once for each call. Under the lock. */
+static const struct arg *args_of(enum mm_op op)
 {
-	const char *s = calls[call->op].args;
-	char key[16];
-	int i;
+	static struct arg all[MM_OP_COUNT][7];
+	const char *s = calls[op].args;
+	struct arg *arg = all[op];
 
-	jsonw_object(w, "args");
-	for (i = 0; *s && i < 6; i++) {
+	if (arg->key)
+		return arg;
+	for (; *s && arg < all[op] + 6; arg++) {
 		size_t n = (size_t)(strchr(s, ':') - s);
 
-		memcpy(key, s, n);
-		key[n] = '\0';
-		if (s[n + 1] == 'x')
-			jsonw_hex(w, key, call->arg[i]);
-		else
-			jsonw_num(w, key, (int64_t)call->arg[i]);
+		*arg = (struct arg){ .key = s, .len = n, .is_hex = s[n + 1] == 'x' };
 		s += n + 2;
 		s += *s == ' ';
+	}
+	return all[op];
+}
+
+static void put_args(struct jsonw *w, const struct mm_call *call)
+{
+	const struct arg *arg = args_of(call->op);
+	const uint64_t *value = call->arg;
+
+	jsonw_object(w, "args");
+	for (; arg->key; arg++, value++) {
+		if (arg->is_hex)
+			jsonw_hex_n(w, arg->key, arg->len, *value);
+		else
+			jsonw_num_n(w, arg->key, arg->len, (int64_t)*value);
 	}
 	jsonw_object_end(w);
 }
@@ -335,11 +354,10 @@ static void put_effect(struct jsonw *w, const struct event *e)
 static void record(const struct event *e)
 {
 	struct jsonw *w = recorder_writer();
-	uint64_t t = is_release(e->call.op) ? e->before_ns : e->after_ns;
 
 	jsonw_event(w, "call");
 	jsonw_num(w, "seq", (int64_t)e->call.event);
-	jsonw_num(w, "t", (int64_t)t);
+	jsonw_num(w, "t", (int64_t)e->ns);
 	jsonw_num(w, "tid", e->tid);
 	if (tls.vfork_child)
 		jsonw_num(w, "pid", sys_getpid());
@@ -435,10 +453,11 @@ static void touched(const struct event *e, struct verify_touched *ret)
 	verify_join(&ret->check, &(struct verify_range){ e->effect.start, e->effect.end });
 }
 
+/* A release made outside the lock may be stamped before the last checkpoint. */
 static bool is_due(uint64_t now)
 {
 	return config.checkpoint_seconds &&
-	       now - last_checkpoint_ns >= config.checkpoint_seconds * 1000000000ull;
+	       now >= last_checkpoint_ns + config.checkpoint_seconds * 1000000000ull;
 }
 
 /* To the shadow and to the trace. */
@@ -466,7 +485,7 @@ void capture_tell_own_calls(uint64_t ns)
 		own_event.stack = 0;
 		own_event.nr_resolved = 0;
 		own_event.effect = (struct mm_effect){ 0 };
-		own_event.before_ns = own_event.after_ns = ns;
+		own_event.ns = ns;
 		tell(&own_event);
 	}
 }
@@ -495,16 +514,16 @@ static void finish_event(struct event *e)
 {
 	struct verify_touched what;
 
-	capture_tell_own_calls(e->before_ns);
+	capture_tell_own_calls(e->ns);
 	verify_catch_up(&capture_mm, seq);
 	tell(e);
 	touched(e, &what);
 	note_text(e);
-	capture_tell_own_calls(e->after_ns);
+	capture_tell_own_calls(e->ns);
 	if (config.verify == VERIFY_EVERY && seq % config.verify_every == 0 &&
 	    what.check.start < what.check.end)
 		verify_event(&capture_mm, &what, seq);
-	if (checkpoint_wanted || is_due(e->after_ns)) {
+	if (checkpoint_wanted || is_due(e->ns)) {
 		capture_checkpoint(checkpoint_wanted ? "signal" : "timer",
 				   config.frames == FRAMES_CHECKPOINT);
 		checkpoint_wanted = false;
@@ -563,7 +582,7 @@ static enum trace_origin origin_of_stack(uint32_t stack)
 long capture_call(enum mm_op op, long nr, const uint64_t arg[6], enum trace_origin origin)
 {
 	struct lock_state state;
-	uint64_t before;
+	uint64_t ns = 0;
 	uint32_t stack;
 	long ret = 0;
 
@@ -574,20 +593,20 @@ long capture_call(enum mm_op op, long nr, const uint64_t arg[6], enum trace_orig
 	stack = capture_stack();
 	if (origin == CAPTURE_ORIGIN_OF_STACK)
 		origin = origin_of_stack(stack);
-	before = recorder_now();
-	if (may_block(op, arg))
+	if (may_block(op, arg)) {
+		ns = is_release(op) ? recorder_now() : 0;
 		ret = sys_call(nr, (long)arg[0], (long)arg[1], (long)arg[2], (long)arg[3],
 			       (long)arg[4], (long)arg[5]);
+	}
 	lock_take(&state);
 	if (!may_block(op, arg)) {
-		before = recorder_now();
+		ns = is_release(op) ? recorder_now() : 0;
 		ret = sys_call(nr, (long)arg[0], (long)arg[1], (long)arg[2], (long)arg[3],
 			       (long)arg[4], (long)arg[5]);
 	}
 	begin_event(op, arg, origin);
 	event.call.ret = ret;
-	event.before_ns = before;
-	event.after_ns = recorder_now();
+	event.ns = is_release(op) ? ns : recorder_now();
 	event.stack = stack;
 	finish_event(&event);
 	lock_drop(&state);
@@ -617,11 +636,10 @@ void *capture_brk(void *(*move)(intptr_t arg), intptr_t arg, bool is_sbrk,
 	lock_take(&state);
 	args[0] = is_sbrk ? sys_brk(0) + (uint64_t)arg : (uint64_t)arg;
 	begin_event(MM_BRK, args, origin);
-	event.before_ns = recorder_now();
 	ret = move(arg);
 	err = errno;
 	event.call.ret = (int64_t)sys_brk(0);
-	event.after_ns = recorder_now();
+	event.ns = recorder_now();
 	event.stack = stack;
 	finish_event(&event);
 	lock_drop(&state);

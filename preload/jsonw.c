@@ -13,41 +13,78 @@ void jsonw_init(struct jsonw *w, char *buf, size_t size)
 	*w = (struct jsonw){ .buf = buf, .size = size };
 }
 
-static void put(struct jsonw *w, const char *bytes, size_t len)
+/* Room for @len more bytes, or NULL. */
+static char *reserve(struct jsonw *w, size_t len)
 {
+	char *dst = w->buf + w->len;
+
 	if (len > w->size - w->len) {
 		w->overflow = true;
-		return;
+		return NULL;
 	}
-	memcpy(w->buf + w->len, bytes, len);
 	w->len += len;
+	return dst;
+}
+
+/* Most pieces are a few bytes: two moves that may overlap are cheaper than a call of memcpy(). */
+static void copy(char *dst, const char *src, size_t len)
+{
+	uint64_t head, tail;
+	uint32_t first, last;
+
+	if (len > 16) {
+		memcpy(dst, src, len);
+	} else if (len >= 8) {
+		memcpy(&head, src, 8);
+		memcpy(&tail, src + len - 8, 8);
+		memcpy(dst, &head, 8);
+		memcpy(dst + len - 8, &tail, 8);
+	} else if (len >= 4) {
+		memcpy(&first, src, 4);
+		memcpy(&last, src + len - 4, 4);
+		memcpy(dst, &first, 4);
+		memcpy(dst + len - 4, &last, 4);
+	} else if (len) {
+		dst[0] = src[0];
+		dst[len / 2] = src[len / 2];
+		dst[len - 1] = src[len - 1];
+	}
+}
+
+static void put(struct jsonw *w, const char *bytes, size_t len)
+{
+	char *dst = reserve(w, len);
+
+	if (dst)
+		copy(dst, bytes, len);
 }
 
 static void put_char(struct jsonw *w, char c)
 {
-	if (w->len == w->size)
-		w->overflow = true;
-	else
-		w->buf[w->len++] = c;
+	char *dst = reserve(w, 1);
+
+	if (dst)
+		*dst = c;
 }
 
-static void put_key(struct jsonw *w, const char *key)
+/* The comma if one is due, the key if there is one, and room for @value bytes behind. */
+static char *put_key(struct jsonw *w, const char *key, size_t len, size_t value)
 {
+	char *dst = reserve(w, w->comma + (key ? len + 3 : 0) + value);
+
+	if (!dst)
+		return NULL;
 	if (w->comma)
-		put_char(w, ',');
+		*dst++ = ',';
 	w->comma = true;
 	if (!key)
-		return;
-	put_char(w, '"');
-	put(w, key, strlen(key));
-	put(w, "\":", 2);
-}
-
-static void open(struct jsonw *w, const char *key, char bracket)
-{
-	put_key(w, key);
-	put_char(w, bracket);
-	w->comma = false;
+		return dst;
+	*dst++ = '"';
+	copy(dst, key, len);
+	dst += len;
+	*dst++ = '"';
+	*dst++ = ':';
+	return dst;
 }
 
 static void close(struct jsonw *w, char bracket)
@@ -56,9 +93,13 @@ static void close(struct jsonw *w, char bracket)
 	w->comma = true;
 }
 
-void jsonw_object(struct jsonw *w, const char *key)
+void jsonw_open_n(struct jsonw *w, const char *key, size_t len, char bracket)
 {
-	open(w, key, '{');
+	char *dst = put_key(w, key, len, 1);
+
+	if (dst)
+		*dst = bracket;
+	w->comma = false;
 }
 
 void jsonw_object_end(struct jsonw *w)
@@ -66,65 +107,77 @@ void jsonw_object_end(struct jsonw *w)
 	close(w, '}');
 }
 
-void jsonw_array(struct jsonw *w, const char *key)
-{
-	open(w, key, '[');
-}
-
 void jsonw_array_end(struct jsonw *w)
 {
 	close(w, ']');
 }
 
+#define NUM_MAX 20	/* digits of a 64-bit number, with its sign */
+
+/* Two digits at a time, from @end downwards. Return: the first one. */
+static char *put_digits(char *end, int64_t value)
+{
+	static const char pairs[] =
+		"0001020304050607080910111213141516171819202122232425262728293031323334353637383940"
+		"4142434445464748495051525354555657585960616263646566676869707172737475767778798081"
+		"828384858687888990919293949596979899";
+	uint64_t v = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+	char *p = end;
+
+	for (; v >= 10; v /= 100) {
+		p -= 2;
+		memcpy(p, pairs + v % 100 * 2, 2);
+	}
+	if (v || p == end)
+		*--p = (char)('0' + v);
+	if (value < 0)
+		*--p = '-';
+	return p;
+}
+
 size_t jsonw_put_num(char *dst, int64_t value)
 {
-	uint64_t v = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
-	char tmp[20];
-	size_t n = 0, len = 0;
+	char tmp[NUM_MAX], *first = put_digits(tmp + NUM_MAX, value);
+	size_t len = (size_t)(tmp + NUM_MAX - first);
 
-	do {
-		tmp[n++] = (char)('0' + v % 10);
-		v /= 10;
-	} while (v);
-	if (value < 0)
-		dst[len++] = '-';
-	while (n)
-		dst[len++] = tmp[--n];
+	copy(dst, first, len);
 	return len;
 }
 
-void jsonw_num(struct jsonw *w, const char *key, int64_t value)
+void jsonw_num_n(struct jsonw *w, const char *key, size_t len, int64_t value)
 {
-	char tmp[24];
+	char tmp[NUM_MAX], *first = put_digits(tmp + NUM_MAX, value), *dst;
+	size_t n = (size_t)(tmp + NUM_MAX - first);
 
-	put_key(w, key);
-	put(w, tmp, jsonw_put_num(tmp, value));
+	dst = put_key(w, key, len, n);
+	if (dst)
+		copy(dst, first, n);
 }
 
-void jsonw_hex(struct jsonw *w, const char *key, uint64_t value)
+void jsonw_hex_n(struct jsonw *w, const char *key, size_t len, uint64_t value)
 {
-	char tmp[20] = "\"0x";
-	int shift = 60;
-	size_t n = 3;
+	int shift = (63 - __builtin_clzll(value | 1)) & ~3;
+	char *dst = put_key(w, key, len, (size_t)shift / 4 + 5);
 
-	while (shift && !(value >> shift & 15))
-		shift -= 4;
+	if (!dst)
+		return;
+	*dst++ = '"';
+	*dst++ = '0';
+	*dst++ = 'x';
 	for (; shift >= 0; shift -= 4)
-		tmp[n++] = digits[value >> shift & 15];
-	tmp[n++] = '"';
-	put_key(w, key);
-	put(w, tmp, n);
+		*dst++ = digits[value >> shift & 15];
+	*dst = '"';
 }
 
 void jsonw_bool(struct jsonw *w, const char *key, bool value)
 {
-	put_key(w, key);
+	put_key(w, key, key ? strlen(key) : 0, 0);
 	put(w, value ? "true" : "false", value ? 4 : 5);
 }
 
 void jsonw_null(struct jsonw *w, const char *key)
 {
-	put_key(w, key);
+	put_key(w, key, key ? strlen(key) : 0, 0);
 	put(w, "null", 4);
 }
 
@@ -159,6 +212,16 @@ static void put_escaped(struct jsonw *w, unsigned char c)
 	}
 }
 
+/* Bytes of @s that stand for themselves. */
+static size_t plain(const unsigned char *s, size_t len)
+{
+	size_t n = 0;
+
+	while (n < len && s[n] >= 0x20 && s[n] < 0x7f && s[n] != '"' && s[n] != '\\')
+		n++;
+	return n;
+}
+
 static bool put_text(struct jsonw *w, const unsigned char *s, size_t len)
 {
 	bool clean = true;
@@ -166,7 +229,9 @@ static bool put_text(struct jsonw *w, const unsigned char *s, size_t len)
 
 	put_char(w, '"');
 	while (i < len) {
-		n = utf8_length(s + i, len - i);
+		n = plain(s + i, len - i);
+		if (!n)
+			n = utf8_length(s + i, len - i);
 		if (!n) {
 			put(w, "\xef\xbf\xbd", 3);
 			clean = false;
@@ -194,13 +259,13 @@ static void put_bytes(struct jsonw *w, const char *value, size_t len)
 	put_char(w, '"');
 }
 
-void jsonw_strn(struct jsonw *w, const char *key, const char *value, size_t len)
+void jsonw_str_n(struct jsonw *w, const char *key, size_t key_len, const char *value, size_t len)
 {
-	put_key(w, key);
+	put_key(w, key, key_len, 0);
 	if (put_text(w, (const unsigned char *)value, len) || !key)
 		return;
 	put(w, ",\"", 2);
-	put(w, key, strlen(key));
+	put(w, key, key_len);
 	put(w, "_hex\":", 6);
 	put_bytes(w, value, len);
 }
@@ -209,16 +274,11 @@ void jsonw_element(struct jsonw *w, const char *value)
 {
 	size_t len = strlen(value);
 
-	put_key(w, NULL);
+	put_key(w, NULL, 0, 0);
 	if (put_text(w, (const unsigned char *)value, len))
 		return;
-	put_key(w, NULL);
+	put_key(w, NULL, 0, 0);
 	put_bytes(w, value, len);
-}
-
-void jsonw_str(struct jsonw *w, const char *key, const char *value)
-{
-	jsonw_strn(w, key, value, strlen(value));
 }
 
 void jsonw_event(struct jsonw *w, const char *name)

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct jsonw {
 	char *buf;
@@ -22,20 +23,49 @@ struct jsonw {
 
 void jsonw_init(struct jsonw *w, char *buf, size_t size);
 
+/* What the inline functions below come to once the compiler has counted the key. */
+void jsonw_open_n(struct jsonw *w, const char *key, size_t len, char bracket);
+void jsonw_num_n(struct jsonw *w, const char *key, size_t len, int64_t value);
+void jsonw_hex_n(struct jsonw *w, const char *key, size_t len, uint64_t value);
+void jsonw_str_n(struct jsonw *w, const char *key, size_t key_len, const char *value, size_t len);
+
 /* Containers. @key is NULL inside arrays and for the outermost object. */
-void jsonw_object(struct jsonw *w, const char *key);
+static inline void jsonw_object(struct jsonw *w, const char *key)
+{
+	jsonw_open_n(w, key, key ? strlen(key) : 0, '{');
+}
 void jsonw_object_end(struct jsonw *w);
-void jsonw_array(struct jsonw *w, const char *key);
+
+static inline void jsonw_array(struct jsonw *w, const char *key)
+{
+	jsonw_open_n(w, key, key ? strlen(key) : 0, '[');
+}
 void jsonw_array_end(struct jsonw *w);
 
 /* Members. jsonw_hex() writes "0x…", as the format wants addresses. */
-void jsonw_num(struct jsonw *w, const char *key, int64_t value);
-void jsonw_hex(struct jsonw *w, const char *key, uint64_t value);
+static inline void jsonw_num(struct jsonw *w, const char *key, int64_t value)
+{
+	jsonw_num_n(w, key, key ? strlen(key) : 0, value);
+}
+
+static inline void jsonw_hex(struct jsonw *w, const char *key, uint64_t value)
+{
+	jsonw_hex_n(w, key, key ? strlen(key) : 0, value);
+}
 void jsonw_bool(struct jsonw *w, const char *key, bool value);
 void jsonw_null(struct jsonw *w, const char *key);
+
 /* Bytes that are not UTF-8 become U+FFFD, and a member key_hex holds the bytes. */
-void jsonw_str(struct jsonw *w, const char *key, const char *value);
-void jsonw_strn(struct jsonw *w, const char *key, const char *value, size_t len);
+static inline void jsonw_strn(struct jsonw *w, const char *key, const char *value, size_t len)
+{
+	jsonw_str_n(w, key, key ? strlen(key) : 0, value, len);
+}
+
+static inline void jsonw_str(struct jsonw *w, const char *key, const char *value)
+{
+	jsonw_strn(w, key, value, strlen(value));
+}
+
 /* An array's element, followed by one with the bytes in hex if they are not UTF-8. */
 void jsonw_element(struct jsonw *w, const char *value);
 

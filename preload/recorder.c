@@ -87,10 +87,30 @@ void recorder_lost(const char *what, const char *why, uint64_t count)
 	}
 }
 
+typedef uint64_t piece __attribute__((vector_size(16), aligned(1), may_alias));
+
+/*
+ * Front to back, which memcpy() does not promise: a kill leaves a prefix, never a hole. Volatile
+ * stores stay in order, and the last piece, which may begin again in the one before, comes last.
+ */
+static void copy_forward(char *dst, const char *src, size_t len)
+{
+	size_t i;
+
+	if (len < sizeof(piece)) {
+		sys_copy_forward(dst, src, len);
+		return;
+	}
+	for (i = 0; i + sizeof(piece) <= len; i += sizeof(piece))
+		*(volatile piece *)(dst + i) = *(const piece *)(src + i);
+	i = len - sizeof(piece);
+	*(volatile piece *)(dst + i) = *(const piece *)(src + i);
+}
+
 /* All but the first byte, then the first byte: the line exists from that store on. */
 static void publish(char *dst, const char *src, size_t len)
 {
-	sys_copy_forward(dst + 1, src + 1, len - 1);
+	copy_forward(dst + 1, src + 1, len - 1);
 	__atomic_store_n(dst, src[0], __ATOMIC_RELEASE);
 }
 

@@ -431,7 +431,10 @@ static unsigned int compare_range(struct mm *mm, uint64_t start, uint64_t end,
 	return walk.nr_diffs;
 }
 
-/* The cheap question: bounds and permissions, without names. Return: all as the shadow says. */
+/*
+ * The cheap question: bounds and permissions, without names, of all vmas in [start, end) and of the
+ * one above them if the last query happens to give it. Return: all as the shadow says.
+ */
 static bool agrees(struct mm *mm, uint64_t start, uint64_t end)
 {
 	struct vma *vma = find_vma(mm, start);
@@ -439,12 +442,10 @@ static bool agrees(struct mm *mm, uint64_t start, uint64_t end)
 	uint64_t at = start;
 
 	while (at < end) {
-		int err = kmaps_query(at, &k, NULL, 0);
-
-		if (err || k.vm_start >= end)
+		if (kmaps_query(at, &k, NULL, 0))
 			return !vma || vma->vm_start >= end;
 		if (!vma)
-			return false;
+			return k.vm_start >= end;
 		vma_describe(mm, vma, &shadow);
 		shadow.name = NULL;
 		if (compare(&shadow, &k))
@@ -453,6 +454,47 @@ static bool agrees(struct mm *mm, uint64_t start, uint64_t end)
 		vma = vma->vm_next;
 	}
 	return true;
+}
+
+/*
+ * Is the neighbourhood of one range as the shadow says, by the fewest queries that prove it?
+ * @about: where the call changed pages; @changed: with the vmas that were resized around it.
+ *
+ *     prev │ about │ next        a neighbour that touches the range could have joined it: both
+ *          └───────┘             bounds are asked for, by a query at its byte next to the range
+ *     prev ...........│ about │  one that does not touch can't have joined: the query starts at its
+ *          └──────────────────┘  end, and its answer proves the hole in between empty as well
+ *     ──┬──────────┬──           a boundary inside a vma: that vma's own bounds tell of every
+ *       │ about    │             split and join on this side, wrong or missed; nothing beyond it
+ *     ──┴──────────┴──           touches the range. The same if only a resized vma reaches further
+ *
+ * A hole needs no query of its own: the next vma's start proves it.
+ */
+static bool is_proved(struct mm *mm, const struct verify_range *about,
+		      const struct verify_range *changed)
+{
+	uint64_t start = changed->start, end = changed->end;
+	struct vma *prev, *vma = find_vma_prev(mm, start, &prev);
+
+	if (start == about->start && (!vma || vma->vm_start >= start))
+		start = !prev ? 0 : prev->vm_end == start ? start - 1 : prev->vm_end;
+	vma = vma_lookup(mm, end - 1);
+	if (end == about->end && (!vma || vma->vm_end == end))
+		end++;
+	return agrees(mm, start, end);
+}
+
+/* Both ends of a move are looked at, and not what lies between them: a move can't change that. */
+static bool is_event_proved(struct mm *mm, const struct verify_touched *touched)
+{
+	const struct verify_range *range = touched->range;
+
+	if (range[0].start == range[0].end)
+		return is_proved(mm, range[1].start == range[1].end ? &touched->check : &range[1],
+				 &touched->check);
+	if (range[1].start == range[1].end)
+		return is_proved(mm, &range[0], &touched->check);
+	return is_proved(mm, &range[0], &range[0]) && is_proved(mm, &range[1], &range[1]);
 }
 
 void verify_join(struct verify_range *range, const struct verify_range *other)
@@ -475,6 +517,12 @@ void verify_event(struct mm *mm, const struct verify_touched *touched, uint64_t 
 	uint64_t start = touched->check.start, end = touched->check.end;
 
 	nr_checks++;
+	if (!kmaps_has_query()) {
+		compare_range(mm, 0, ~0ull, touched, seq);
+		return;
+	}
+	if (is_event_proved(mm, touched))
+		return;
 	/* The neighbours too: a merge that the shadow missed, or made wrongly, shows there. */
 	vma = find_vma_prev(mm, start, &prev);
 	if (prev)
@@ -484,12 +532,7 @@ void verify_event(struct mm *mm, const struct verify_touched *touched, uint64_t 
 	vma = find_vma(mm, end);
 	if (vma)
 		end = vma->vm_end;
-	if (!kmaps_has_query()) {
-		compare_range(mm, 0, ~0ull, touched, seq);
-		return;
-	}
-	if (!agrees(mm, start, end))
-		compare_range(mm, start, end, touched, seq);
+	compare_range(mm, start, end, touched, seq);
 }
 
 void verify_catch_up(struct mm *mm, uint64_t seq)

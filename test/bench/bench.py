@@ -44,8 +44,11 @@ def main():
     parser.add_argument("--maps", required=True)
     parser.add_argument("--mallocs", required=True)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--many", required=True)
     args = parser.parse_args()
     works = [("mapping call", [args.maps, "30000"], 90000),
+             ("mapping call, 1,000 vmas", [args.many, "1000", "90000"], 91000),
+             ("mapping call, 30,000 vmas", [args.many, "30000", "90000"], 120000),
              ("malloc+free pair", [args.mallocs, "1", "300000"], 300000),
              ("pair, two threads", [args.mallocs, "2", "300000"], 600000)]
     for title, program, operations in works:
