@@ -465,8 +465,12 @@ static bool grow_window(uint64_t bytes)
 	const uint64_t advice[6] = { arg[0], bytes, MADV_DONTDUMP };
 	long ret = call_told(MM_MMAP, SYS_mmap, arg);
 
-	if (sys_is_err(ret))
+	if (sys_is_err(ret)) {
+		/* Tried again with each record; telling it would be another one that is lost. */
+		if (ret != -ENOBUFS)
+			__atomic_store_n(&nr_calls, nr_calls - 1, __ATOMIC_RELAXED);
 		return false;
+	}
 	/* Before Linux 4.17 the flag is only a hint. */
 	if ((uint64_t)ret != arg[0]) {
 		call_told(MM_MUNMAP, SYS_munmap, (uint64_t[6]){ (uint64_t)ret, bytes });
