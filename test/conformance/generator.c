@@ -164,7 +164,7 @@ void generator_step(struct generator *g, uint64_t nr, struct step *ret_step)
 		step_lift_limit(g, s);
 	else if (g->crowded && one_in(g, 60))
 		step_disperse(g, s);
-	else if (g->limits && g->is_main && g->seed % CROWD_EVERY == 3 && nr == g->crowd_step)
+	else if (g->limits && g->is_main && g->seed % CROWD_EVERY == 4 && nr == g->crowd_step)
 		step_crowd(g, s);
 	else if (g->forks && one_in(g, 2500))
 		s->kind = STEP_FORK;

@@ -178,6 +178,9 @@ static void test_success_shows_that_a_stack_grew(void)
 	CHECK_EQ(effect.uncertain, true);
 	apply(&mm, MM_MLOCK, 0, AT(5), 3 * PAGE, 0, 0, 0, 0);
 	CHECK_MAP(&mm, "A    BBBCCDD");
+	/* With this flag the range may begin in a hole. */
+	apply(&mm, MM_MPROTECT, 0, AT(3), 9 * PAGE, PROT_NONE | PROT_GROWSDOWN, 0, 0, 0);
+	CHECK_EQ(find_vma(&mm, AT(3))->vm_start, AT(5));
 }
 
 static void test_sealed_memory_stays(void)
