@@ -149,6 +149,12 @@ static struct vma *join(struct mm_txn *txn, const struct sides *s, struct vma *v
 	return target;
 }
 
+/* A call that has worked was not refused, so where the model thinks it was, something was joined. */
+static bool split_is_refused(const struct mm_txn *txn)
+{
+	return txn->mm->map_count >= txn->mm->max_map_count && (!txn->call || txn->call->ret);
+}
+
 int vma_modify(struct mm_txn *txn, struct vma *vma, uint64_t start, uint64_t end,
 	       const struct vma *want, struct vma **ret_vma)
 {
@@ -174,13 +180,13 @@ int vma_modify(struct mm_txn *txn, struct vma *vma, uint64_t start, uint64_t end
 		return 0;
 	}
 	if (vma->vm_start < start) {
-		if (mm->map_count >= mm->max_map_count)
+		if (split_is_refused(txn))
 			return -ENOMEM;
 		vma = vma_split(txn, vma, start);
 		vma->uncertain = false;
 	}
 	if (vma->vm_end > end) {
-		if (mm->map_count >= mm->max_map_count)
+		if (split_is_refused(txn))
 			return -ENOMEM;
 		vma_split(txn, vma, end)->uncertain = false;
 	}

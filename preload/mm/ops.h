@@ -56,6 +56,13 @@ bool mm_unmap_fails(struct mm_txn *txn, uint64_t start, uint64_t end);
  */
 bool mm_map_over_limit(struct mm_txn *txn, uint64_t start, uint64_t end);
 
+/**
+ * mm_learn_growth() - A call has worked that needs something mapped at @addr.
+ *
+ * If the model has a hole there, a stack above it must have grown unseen, at least so far.
+ */
+void mm_learn_growth(struct mm_txn *txn, uint64_t addr);
+
 /** mm_place_new() - A fresh mapping of @model's range, which must be empty; populates it. */
 struct vma *mm_place_new(struct mm_txn *txn, struct vma *model, bool populate);
 

@@ -88,6 +88,8 @@ int op_mlock(struct mm_txn *txn)
 		return 0;
 	if (call->ret && flags && over_limit(mm, start, end))
 		return 0;
+	if (!call->ret)
+		mm_learn_growth(txn, start);
 	if (!lock_range(txn, start, end, flags) || call->ret || flags != VM_LOCKED)
 		return 0;
 	for (vma = find_vma(mm, start); vma && vma->vm_start < end; vma = vma->vm_next)

@@ -97,6 +97,9 @@ int op_mprotect(struct mm_txn *txn)
 
 	if (!span_is_sane(start, end) || call->ret == -EINVAL)
 		return 0;
+	/* PROT_GROWSDOWN looks for the next stack above by itself. */
+	if (!call->ret && !(call->arg[2] & PROT_GROWSDOWN))
+		mm_learn_growth(txn, start);
 	vma = find_vma_intersection(mm, start, end);
 	if (vma && (call->arg[2] & PROT_GROWSDOWN))
 		start = vma->vm_start;

@@ -381,19 +381,6 @@ static void unmapped_first(struct mm_txn *txn, const struct remap *r)
 		mm_unmap(txn, tail, end);
 }
 
-/* It has worked where the model has a hole: a stack above must have grown unseen. */
-static void learn_growth(struct mm_txn *txn, const struct remap *r)
-{
-	uint64_t addr = r->addr & ~(MM_PAGE_SIZE - 1);
-	struct vma *vma = find_vma(txn->mm, addr);
-
-	if (r->failed || !vma || vma->vm_start <= addr || !(vma->vm_flags & VM_GROWSDOWN))
-		return;
-	vma_set_range(txn, vma, addr, vma->vm_end);
-	vma_learn_present(txn->mm, vma);
-	txn_doubt(txn, addr, vma->vm_end);
-}
-
 /* Lengths of huge pages are rounded to whole ones. */
 static void round_lengths(struct mm *mm, struct remap *r)
 {
@@ -423,7 +410,8 @@ int op_mremap(struct mm_txn *txn)
 	int err;
 
 	round_lengths(mm, &r);
-	learn_growth(txn, &r);
+	if (!r.failed)
+		mm_learn_growth(txn, r.addr);
 	if (r.failed) {
 		r.new_addr = fixed ? call->arg[4] : r.addr;
 		if (fixed && (mm->rules & MM_RULE_MREMAP_UNMAPS_FIRST) && call->ret != -EINTR) {

@@ -56,6 +56,19 @@ bool mm_unmap_fails(struct mm_txn *txn, uint64_t start, uint64_t end)
 	return true;
 }
 
+void mm_learn_growth(struct mm_txn *txn, uint64_t addr)
+{
+	struct vma *vma;
+
+	addr &= ~(MM_PAGE_SIZE - 1);
+	vma = find_vma(txn->mm, addr);
+	if (!vma || vma->vm_start <= addr || !(vma->vm_flags & VM_GROWSDOWN))
+		return;
+	vma_set_range(txn, vma, addr, vma->vm_end);
+	vma_learn_present(txn->mm, vma);
+	txn_doubt(txn, addr, vma->vm_end);
+}
+
 int op_munmap(struct mm_txn *txn)
 {
 	const struct mm_call *call = txn->call;

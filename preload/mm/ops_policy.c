@@ -52,6 +52,9 @@ int op_mbind(struct mm_txn *txn)
 
 	if (!span_is_sane(start, end))
 		return 0;
+	/* Too many vmas: it may have split the first at its start, and kept that. */
+	if (call->ret == -ENOMEM && mm->map_count + 2 >= mm->max_map_count)
+		txn_doubt(txn, start, end);
 	if (call->ret && !(call->ret == -EIO && (call->arg[5] & (MPOL_MF_MOVE | MPOL_MF_MOVE_ALL))))
 		return 0;
 	if (mode == MPOL_DEFAULT)

@@ -15,7 +15,6 @@
 #define STACK_BASE 0x180000000000ull
 #define PLACE_STRIDE 0x8000000000ull	/* between the windows of two generators */
 #define CROWD_EVERY 8			/* seeds of which one fills the map up to its limit */
-#define CROWD_STEP 1500
 
 static uint64_t next_random(struct generator *g)
 {
@@ -165,7 +164,7 @@ void generator_step(struct generator *g, uint64_t nr, struct step *ret_step)
 		step_lift_limit(g, s);
 	else if (g->crowded && one_in(g, 60))
 		step_disperse(g, s);
-	else if (g->limits && g->is_main && g->seed % CROWD_EVERY == 3 && nr == CROWD_STEP)
+	else if (g->limits && g->is_main && g->seed % CROWD_EVERY == 4 && nr == g->crowd_step)
 		step_crowd(g, s);
 	else if (g->forks && one_in(g, 2500))
 		s->kind = STEP_FORK;

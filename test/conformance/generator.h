@@ -74,6 +74,7 @@ struct generator {
 	unsigned int id;		/* which window it lives in */
 	bool is_main;			/* may change what belongs to the whole process */
 	bool forks, limits;
+	uint64_t crowd_step;		/* where some seeds fill the map up to its limit */
 	void *runner;
 
 	uint64_t rng;

@@ -242,6 +242,7 @@ static void init_worker(unsigned int id)
 	g->runner = w;
 	g->is_main = id == 0;
 	g->forks = true;
+	/* crowd_step is 0: after a limit or mlockall() the library keeps no room for so many calls. */
 	g->limits = limits;
 	w->id = id;
 	snprintf(w->path, sizeof(w->path), "%u", id);

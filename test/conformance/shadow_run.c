@@ -16,6 +16,7 @@
 #define ARENA_BYTES (48u << 20)		/* a map filled to its limit takes some 20 MiB */
 #define NEARBY_MAX 256
 #define NOBODY 65534
+#define CROWD_STEP 1500
 
 static char arena[ARENA_BYTES];
 static size_t arena_used;
@@ -418,6 +419,7 @@ static int run(void)
 	generator_init(&generator, opt.seed, 0);
 	generator.make = make_raw;
 	generator.bulk = see_bulk;
+	generator.crowd_step = CROWD_STEP;
 	generator.is_main = generator.forks = generator.limits = true;
 	for (uint64_t nr = 0; nr < opt.ops; nr++) {
 		if (skip[nr])

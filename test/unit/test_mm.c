@@ -165,7 +165,7 @@ static void test_mremap_rounds_huge_pages(void)
 	CHECK_EQ(mm.total_vm, 2 * huge / PAGE);
 }
 
-static void test_mremap_shows_that_a_stack_grew(void)
+static void test_success_shows_that_a_stack_grew(void)
 {
 	fixture_init(&mm);
 	apply(&mm, MM_MMAP, AT(10), AT(10), 2 * PAGE, RW,
@@ -173,6 +173,14 @@ static void test_mremap_shows_that_a_stack_grew(void)
 	apply(&mm, MM_MREMAP, AT(0), AT(8), PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, AT(0), 0);
 	CHECK_MAP(&mm, "A        BBB");
 	CHECK_EQ(effect.uncertain, true);
+	protect_pages(&mm, 7, 3, PROT_READ);
+	CHECK_MAP(&mm, "A      BBBCC");
+	CHECK_EQ(effect.uncertain, true);
+	apply(&mm, MM_MLOCK, 0, AT(5), 3 * PAGE, 0, 0, 0, 0);
+	CHECK_MAP(&mm, "A    BBBCCDD");
+	/* With this flag the range may begin in a hole. */
+	apply(&mm, MM_MPROTECT, 0, AT(3), 9 * PAGE, PROT_NONE | PROT_GROWSDOWN, 0, 0, 0);
+	CHECK_EQ(find_vma(&mm, AT(3))->vm_start, AT(5));
 }
 
 static void test_sealed_memory_stays(void)
@@ -779,7 +787,7 @@ int main(void)
 	test_huge_pages_run_out_of_a_file();
 	test_shmat_beyond_the_limit_splits();
 	test_mremap_rounds_huge_pages();
-	test_mremap_shows_that_a_stack_grew();
+	test_success_shows_that_a_stack_grew();
 	test_sealed_memory_stays();
 	test_mremap_in_place_and_moved();
 	test_mremap_dontunmap_keeps_the_source();
