@@ -74,6 +74,8 @@ void capture_realloc(void *block, size_t size, void *old, uint64_t before_ns);
  * trace about modules loaded since. Return: 0 with stacks off or inside the unwinder.
  */
 uint32_t capture_stack(void);
+/* The same for calls that make tasks, which have no guard of their own yet; 0 while off. */
+uint32_t capture_stack_of_task(void);
 /* Its two innermost frames, taken now if stacks are off; 0 where there is none. */
 void capture_innermost(uint32_t stack, uint64_t ret_ips[2]);
 

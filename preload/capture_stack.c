@@ -109,6 +109,18 @@ uint32_t capture_stack(void)
 	return t && is_tight(t) ? 0 : take_stack(t);
 }
 
+uint32_t capture_stack_of_task(void)
+{
+	uint32_t stack;
+
+	if (!capture_is_on() || tls.locked || tls.vfork_child)
+		return 0;
+	tls.depth++;
+	stack = capture_stack();
+	tls.depth--;
+	return stack;
+}
+
 void capture_innermost(uint32_t stack, uint64_t ret_ips[2])
 {
 	struct thread *t;

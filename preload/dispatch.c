@@ -78,12 +78,9 @@ static long make(long nr, const uint64_t *a)
 
 static long fork_by_number(long nr, const uint64_t *arg)
 {
-	uint32_t stack;
+	uint32_t stack = capture_stack_of_task();
 	long ret;
 
-	tls.depth++;
-	stack = capture_stack();
-	tls.depth--;
 	task_fork_prepare();
 	ret = make(nr, arg);
 	if (!ret) {

@@ -30,21 +30,9 @@ extern char **environ;
 pid_t _Fork(void);
 int execveat(int fd, const char *path, char *const argv[], char *const envp[], int flags);
 
-static uint32_t stack_here(void)
-{
-	uint32_t stack;
-
-	if (!capture_is_on() || tls.locked)
-		return 0;
-	tls.depth++;
-	stack = capture_stack();
-	tls.depth--;
-	return stack;
-}
-
 EXPORT pid_t fork(void)
 {
-	uint32_t stack = stack_here();
+	uint32_t stack = capture_stack_of_task();
 	pid_t pid;
 
 	next_resolve();
@@ -57,7 +45,7 @@ EXPORT pid_t fork(void)
 /* Runs no fork handlers: ours are called by hand. */
 EXPORT pid_t _Fork(void)
 {
-	uint32_t stack = stack_here();
+	uint32_t stack = capture_stack_of_task();
 	pid_t pid;
 
 	next_resolve();
@@ -97,7 +85,7 @@ EXPORT int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
 {
 	struct clone_start start = { fn, arg };
 	pid_t *parent_tid, *child_tid;
-	uint32_t id = stack_here();
+	uint32_t id = capture_stack_of_task();
 	void *tls_area;
 	va_list ap;
 	int pid;
@@ -148,14 +136,14 @@ EXPORT int posix_spawn(pid_t *pid, const char *path, const posix_spawn_file_acti
 		       const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
 {
 	next_resolve();
-	return spawn(next.posix_spawn_, stack_here(), pid, path, actions, attr, argv, envp);
+	return spawn(next.posix_spawn_, capture_stack_of_task(), pid, path, actions, attr, argv, envp);
 }
 
 EXPORT int posix_spawnp(pid_t *pid, const char *file, const posix_spawn_file_actions_t *actions,
 			const posix_spawnattr_t *attr, char *const argv[], char *const envp[])
 {
 	next_resolve();
-	return spawn(next.posix_spawnp_, stack_here(), pid, file, actions, attr, argv, envp);
+	return spawn(next.posix_spawnp_, capture_stack_of_task(), pid, file, actions, attr, argv, envp);
 }
 
 EXPORT int execve(const char *path, char *const argv[], char *const envp[])

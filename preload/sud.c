@@ -233,25 +233,13 @@ static bool read_request(long nr, const uint64_t arg[6], struct clone_request *r
 	return ret->sp || ret->flags & CLONE_VM;
 }
 
-static uint32_t stack_now(void)
-{
-	uint32_t stack;
-
-	if (!capture_is_on() || tls.locked)
-		return 0;
-	tls.depth++;
-	stack = capture_stack();
-	tls.depth--;
-	return stack;
-}
-
 /* A clone whose child does not simply return from this handler's copy. */
 static long clone_task(long nr, const uint64_t arg[6], const struct clone_request *request,
 		       const greg_t *regs)
 {
 	const uint64_t call[7] = { (uint64_t)nr, arg[0], arg[1], arg[2], arg[3], arg[4], arg[5] };
 	bool shares = request->flags & CLONE_VM, suspends = request->flags & CLONE_VFORK;
-	struct sud_task init = { .stack = stack_now() }, *child, *parent = NULL;
+	struct sud_task init = { .stack = capture_stack_of_task() }, *child, *parent = NULL;
 	long ret;
 
 	memcpy(init.regs, regs, sizeof(init.regs));

@@ -69,14 +69,7 @@ void task_fork_child(void)
 
 void task_vfork_enter(void)
 {
-	uint32_t stack = 0;
-
-	if (capture_is_on() && !tls.vfork_child) {
-		tls.depth++;
-		stack = capture_stack();
-		tls.depth--;
-	}
-	tls.vfork_stack = stack;
+	tls.vfork_stack = capture_stack_of_task();
 	tls.vfork_child = true;
 	sud_pause();
 }
