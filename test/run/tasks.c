@@ -252,6 +252,16 @@ static int way_exec_bare(void)
 	return 1;
 }
 
+/* The parent ends inside libc; the pipe keeps whoever waits for the output until the daemon is done. */
+static int way_daemon(void)
+{
+	map(AFTER_PAGES);
+	if (daemon(1, 1))
+		return 1;
+	map(CHILD_PAGES);
+	return 0;
+}
+
 static void *ending_thread(void *unused)
 {
 	map(AFTER_PAGES);
@@ -351,6 +361,7 @@ static const struct {
 	{"exec", way_exec},
 	{"after", way_after},
 	{"exec-bare", way_exec_bare},
+	{"daemon", way_daemon},
 	{"exit-in-thread", way_exit_in_thread},
 	{"main-thread-first", way_main_thread_first},
 	{"syscall-fork", way_syscall_fork},

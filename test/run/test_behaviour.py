@@ -174,6 +174,7 @@ TASKS = {
     "system": (1, 0, 1),
     "exec": (2, 2, 1),
     "exec-bare": (2, 1, 1),
+    "daemon": (2, 1, 1),
     "exit-in-thread": (1, 0, 1),
     "main-thread-first": (1, 0, 1),
     "syscall-fork": (2, 1, 1),
