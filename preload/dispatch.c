@@ -4,12 +4,14 @@
 
 #include <errno.h>
 #include <linux/sched.h>
+#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
 #include "capture.h"
 #include "exec.h"
 #include "fds.h"
+#include "lock.h"
 #include "sud.h"
 #include "sys.h"
 #include "task.h"
@@ -92,6 +94,14 @@ static long fork_by_number(long nr, const uint64_t *arg)
 	return ret;
 }
 
+static bool installs_handler(const uint64_t *arg)
+{
+	uint64_t handler = 0;
+
+	return arg[1] && sys_read_user(&handler, (const void *)arg[1], sizeof(handler)) &&
+	       handler > (uint64_t)(uintptr_t)SIG_IGN;
+}
+
 static enum trace_origin origin_of(enum dispatch_way way)
 {
 	if (tls.unwinding)
@@ -105,6 +115,8 @@ long dispatch(long nr, const uint64_t arg[6], enum dispatch_way way)
 
 	if (op >= 0)
 		return capture_call((enum mm_op)op, nr, arg, origin_of(way));
+	if (nr == SYS_rt_sigaction && installs_handler(arg))
+		lock_note_handler();
 	/* A vfork child has handlers of its own. */
 	if (sud_is_on() && !tls.vfork_child && nr == SYS_rt_sigaction)
 		return sud_sigaction(arg);

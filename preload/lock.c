@@ -2,18 +2,45 @@
 /* A futex mutex (0 free, 1 taken, 2 taken with waiters) behind a blocked signal mask. */
 #include "lock.h"
 
+#include <signal.h>
+#include <sys/syscall.h>
+
 #include "sys.h"
 #include "thread.h"
 
 #include "no_heap.h"
 
+#define NR_SIGNALS 64
+#define KERNEL_SIGSET_SIZE 8
+
 static uint32_t word;
+static volatile bool has_handlers = true;
+
+void lock_note_handler(void)
+{
+	has_handlers = true;
+}
+
+void lock_trust_sites(void)
+{
+	uint64_t action[4];	/* struct kernel_sigaction: the handler first */
+	bool found = false;
+	int sig;
+
+	for (sig = 1; sig <= NR_SIGNALS; sig++) {
+		if (!sys_call(SYS_rt_sigaction, sig, 0, (long)action, KERNEL_SIGSET_SIZE, 0, 0))
+			found |= action[0] > (uint64_t)(uintptr_t)SIG_IGN;
+	}
+	has_handlers = found;
+}
 
 void lock_take(struct lock_state *ret_state)
 {
 	uint32_t seen = 0;
 
-	sys_block_signals(&ret_state->signals);
+	ret_state->blocked = has_handlers;
+	if (ret_state->blocked)
+		sys_block_signals(&ret_state->signals);
 	if (!__atomic_compare_exchange_n(&word, &seen, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
 		while (__atomic_exchange_n(&word, 2, __ATOMIC_ACQUIRE))
 			sys_futex_wait(&word, 2);
@@ -27,7 +54,8 @@ void lock_drop(const struct lock_state *state)
 	tls.locked = false;
 	if (__atomic_exchange_n(&word, 0, __ATOMIC_RELEASE) == 2)
 		sys_futex_wake(&word, 1);
-	sys_restore_signals(&state->signals);
+	if (state->blocked)
+		sys_restore_signals(&state->signals);
 }
 
 void lock_reset(void)

@@ -4,15 +4,25 @@
  *
  * Signals are blocked first and the lock is taken second, so that no handler of the program can
  * run, map memory and wait for its own thread. The fork prepare handler holds it over the fork.
+ *
+ * A process without handlers has nothing to block: while libc's sigaction() is captured at its site
+ * and none was installed through it, the two system calls are saved. A handler installed by an
+ * instruction of its own at tier libc may then interrupt; its calls pass through, counted as lost.
  */
 #ifndef VMTRACE_LOCK_H
 #define VMTRACE_LOCK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct lock_state {
 	uint64_t signals;
+	bool blocked;
 };
+
+/* Look at the handlers there are; from then on lock_note_handler() tells of others. Context: startup. */
+void lock_trust_sites(void);
+void lock_note_handler(void);
 
 void lock_take(struct lock_state *ret_state);
 void lock_drop(const struct lock_state *state);

@@ -100,7 +100,7 @@ static const struct wanted {
 	{ SYS_clone, KIND_CLONE, 0, "clone" },
 	{ SYS_clone3, KIND_CLONE, 0, "clone3" },
 	{ SYS_rt_sigprocmask, KIND_PLAIN, WITH_SIGNALS, "rt_sigprocmask" },
-	{ SYS_rt_sigaction, KIND_PLAIN, WITH_SIGNALS, "rt_sigaction" },
+	{ SYS_rt_sigaction, KIND_PLAIN, 0, "rt_sigaction" },
 	{ BY_NUMBER, KIND_BY_NUMBER, 0, "syscall" },
 };
 #define NR_WANTED (sizeof(wanted) / sizeof(wanted[0]))

@@ -23,7 +23,7 @@ struct jsonw;
 
 /**
  * patch_init() - Patch every copy of libc and of the loader in the process.
- * @signals: the calls that set signal masks and handlers too (tier all).
+ * @signals: the calls that set signal masks too (tier all).
  *
  * Context: startup, after kmaps_init(), before the first snapshot.
  * Return: false if no call was patched that changes the map.

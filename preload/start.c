@@ -300,6 +300,8 @@ static void reach_tier(void)
 		tier = TIER_LIBC;
 	if (config.tier == TIER_ALL && tier == TIER_LIBC && !(err = sud_init()))
 		tier = TIER_ALL;
+	if (patch_has(SYS_rt_sigaction))
+		lock_trust_sites();
 	selftest_run(tier);
 	if (config.quiet)
 		return;
