@@ -445,6 +445,10 @@ static void touched(const struct event *e, struct verify_touched *ret)
 	case MM_MBIND:
 		ret->range[0] = pages(arg[0], arg[1]);
 		break;
+	case MM_MLOCKALL:
+	case MM_MUNLOCKALL:
+		/* About everything, so also about what was never captured. */
+		break;
 	default:
 		ret->range[0] = (struct verify_range){ e->effect.start, e->effect.end };
 	}

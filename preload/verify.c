@@ -220,6 +220,17 @@ static bool is_part_of_stack_growth(void)
 	return true;
 }
 
+/* The same where the two were joined at once: all that is missing lies below a growing vma. */
+static bool is_joined_stack_growth(void)
+{
+	struct vma *vma = find_vma(walk.mm, walk.region_start);
+	const struct vma_desc *k = &walk.kernel[0];
+
+	return walk.nr_kernel && vma && may_grow(vma) && vma->vm_start > walk.region_start &&
+	       k->vm_start == walk.region_start && k->vm_end >= vma->vm_start &&
+	       !compare_pages(vma->vm_start, walk.region_end);
+}
+
 /* Private /dev/zero shows the offset that nobody can tell once it was moved. */
 static bool is_offset_in_doubt(void)
 {
@@ -261,7 +272,8 @@ static enum trace_cause classify(unsigned int fields)
 {
 	if (verify_is_own(walk.region_start, walk.region_end))
 		return TRACE_CAUSE_OWN_MAPPING;
-	if (is_stack_growth() || (fields == FIELD_MAPPED && is_part_of_stack_growth()))
+	if (is_stack_growth() ||
+	    (fields == FIELD_MAPPED && (is_part_of_stack_growth() || is_joined_stack_growth())))
 		return TRACE_CAUSE_STACK_GROWTH;
 	if (!fields || (fields == FIELD_OFFSET && is_offset_in_doubt()))
 		return TRACE_CAUSE_MERGE_RULE;

@@ -55,10 +55,22 @@ int op_shmat(struct mm_txn *txn)
 }
 
 /* A piece of an attachment at @addr lies where it was attached. */
-static bool is_piece(const struct vma *vma, uint64_t addr, uint64_t file_id)
+static bool is_piece(const struct vma *vma, uint64_t addr)
 {
-	return vma->has_close && (!file_id || vma->file_id == file_id) &&
-	       (vma->vm_start - addr) >> MM_PAGE_SHIFT == vma->vm_pgoff;
+	return vma->has_close && (vma->vm_start - addr) >> MM_PAGE_SHIFT == vma->vm_pgoff;
+}
+
+/*
+ * Another piece of what @first, a copy, is a piece of. Of an attachment that is known from maps only
+ * neither the size nor the identity is known: then any piece of the segment will do.
+ */
+static bool is_other_piece(const struct vma *vma, const struct vma *first, uint64_t addr)
+{
+	if (!is_piece(vma, addr))
+		return false;
+	if (first->file_bytes)
+		return vma->file_id == first->file_id && vma->vm_end - addr <= first->file_bytes;
+	return vma->inode == first->inode && !vma->file_bytes;
 }
 
 /* What is sealed stays, and shmdt doesn't say so. */
@@ -71,23 +83,24 @@ static void detach(struct mm_txn *txn, struct vma *vma)
 int op_shmdt(struct mm_txn *txn)
 {
 	const struct mm_call *call = txn->call;
-	uint64_t addr = call->arg[0], file_id, bytes;
-	struct vma *vma = find_vma(txn->mm, addr), *next;
+	uint64_t addr = call->arg[0];
+	struct vma *vma = find_vma(txn->mm, addr), *next, first;
 
 	if (call->ret)
 		return 0;
-	while (vma && (vma->vm_start < addr || !is_piece(vma, addr, 0)))
+	while (vma && (vma->vm_start < addr || !is_piece(vma, addr)))
 		vma = vma->vm_next;
 	if (!vma)
 		return 0;
-	file_id = vma->file_id;
-	bytes = vma->file_bytes;
+	first = *vma;
 	next = vma->vm_next;
 	detach(txn, vma);
 	/* A segment attached before the model began: its size is not known. */
-	for (vma = next; vma && (!bytes || vma->vm_end - addr <= bytes); vma = next) {
+	for (vma = next; vma; vma = next) {
 		next = vma->vm_next;
-		if (is_piece(vma, addr, file_id))
+		if (first.file_bytes && vma->vm_end - addr > first.file_bytes)
+			break;
+		if (is_other_piece(vma, &first, addr))
 			detach(txn, vma);
 	}
 	return 0;

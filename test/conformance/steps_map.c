@@ -240,6 +240,8 @@ void step_lock(struct generator *g, struct step *s)
 		CALL(g, s, SYS_mlockall, MM_MLOCKALL, 1 + below(g, 7));
 	else
 		CALL(g, s, SYS_munlockall, MM_MUNLOCKALL, 0);
+	/* The limit counts the library's memory, too. */
+	s->volatile_result = s->call.op == MM_MLOCKALL;
 }
 
 void step_seal(struct generator *g, struct step *s)

@@ -149,6 +149,24 @@ static void test_shmat_beyond_the_limit_splits(void)
 	CHECK_EQ(effect.uncertain, false);
 }
 
+static void test_shmdt_of_what_is_known_from_maps_only(void)
+{
+	struct vma_desc desc = { .vm_flags = VM_READ | VM_SHARED | VM_MAYSHARE,
+				 .inode = 7, .dev_minor = 1, .name = "/SYSV00000000 (deleted)" };
+
+	fixture_init(&mm);
+	desc.vm_start = AT(0), desc.vm_end = AT(1);
+	CHECK_EQ(mm_insert(&mm, &desc), 0);
+	desc.vm_start = AT(2), desc.vm_end = AT(4), desc.offset = 2 * PAGE;
+	CHECK_EQ(mm_insert(&mm, &desc), 0);
+	/* Attached elsewhere. */
+	desc.vm_start = AT(6), desc.vm_end = AT(7), desc.offset = 0;
+	CHECK_EQ(mm_insert(&mm, &desc), 0);
+	CHECK_MAP(&mm, "A BB  C");
+	apply(&mm, MM_SHMDT, 0, AT(0), 0, 0, 0, 0, 0);
+	CHECK_MAP(&mm, "      A");
+}
+
 static void test_mremap_rounds_huge_pages(void)
 {
 	struct vma_file file = { .is_hugetlb = true, .name = "/memfd:huge (deleted)" };
@@ -786,6 +804,7 @@ int main(void)
 	test_io_destroy_unmaps_what_replaced_a_part();
 	test_huge_pages_run_out_of_a_file();
 	test_shmat_beyond_the_limit_splits();
+	test_shmdt_of_what_is_known_from_maps_only();
 	test_mremap_rounds_huge_pages();
 	test_success_shows_that_a_stack_grew();
 	test_sealed_memory_stays();
