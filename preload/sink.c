@@ -491,7 +491,7 @@ static bool has_window(uint64_t end)
 	return grow_window(more > WINDOW_GROWTH ? more : WINDOW_GROWTH);
 }
 
-static bool extend(size_t size)
+static bool extend_blocked(size_t size)
 {
 	struct iovec iov[SINK_CHUNK / sizeof(newlines)];
 	uint64_t at = sink.length, end = sink.length + size;
@@ -526,6 +526,18 @@ static bool extend(size_t size)
 		at += (uint64_t)n;
 	}
 	return true;
+}
+
+/* A write beyond a limit raises a signal, which must stay pending until it is taken away again. */
+static bool extend(size_t size)
+{
+	uint64_t signals;
+	bool done;
+
+	sys_block_signals(&signals);
+	done = extend_blocked(size);
+	sys_restore_signals(&signals);
+	return done;
 }
 
 char *sink_chunk(size_t want, size_t *ret_size)
@@ -568,7 +580,7 @@ static ssize_t write_some(const char *buf, size_t len)
 	return sys_write(fds_now(sink.fd), buf, len);
 }
 
-bool sink_stream(const char *buf, size_t len)
+static bool stream_blocked(const char *buf, size_t len)
 {
 	size_t done = 0;
 
@@ -595,4 +607,16 @@ bool sink_stream(const char *buf, size_t len)
 	}
 	sink.length += done;
 	return done == len;
+}
+
+/* As extend(): whoever reads may be gone. */
+bool sink_stream(const char *buf, size_t len)
+{
+	uint64_t signals;
+	bool done;
+
+	sys_block_signals(&signals);
+	done = stream_blocked(buf, len);
+	sys_restore_signals(&signals);
+	return done;
 }
