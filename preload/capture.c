@@ -447,7 +447,8 @@ static void touched(const struct event *e, struct verify_touched *ret)
 		break;
 	case MM_MLOCKALL:
 	case MM_MUNLOCKALL:
-		/* About everything, so also about what was never captured. */
+	case MM_PRCTL:
+		/* About everything, so also about what was never captured; or about attributes only. */
 		break;
 	default:
 		ret->range[0] = (struct verify_range){ e->effect.start, e->effect.end };

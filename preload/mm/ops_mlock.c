@@ -132,6 +132,7 @@ int op_mseal(struct mm_txn *txn)
 
 	if (!span_is_sane(start, end) || call->ret)
 		return 0;
+	mm_learn_growth(txn, start);
 	for (uint64_t cur = start; cur < end; cur = vma->vm_end) {
 		vma = vma_lookup(mm, cur);
 		if (!vma)
