@@ -12,6 +12,7 @@
 #include "dispatch.h"
 #include "jsonw.h"
 #include "kmaps.h"
+#include "lock.h"
 #include "next.h"
 #include "recorder.h"
 #include "sys.h"
@@ -225,9 +226,13 @@ static void add_missing(const struct text *text, const char *call)
 	memcpy(dst + n + 2, call, strlen(call) + 1);
 }
 
-/* The header is written: what is missing from now on is lost. */
+/*
+ * The header is written: what is missing from now on is lost. Where one site is gone, sigaction()'s
+ * may be: from then on a handler may come unseen.
+ */
 static void lose(const struct text *text, const char *call, uint64_t count, bool tell)
 {
+	lock_note_handler();
 	recorder_lost("site", call, count);
 	if (tell && !config.quiet)
 		config_warn("no system call to patch in ", text->name, ": ", call,

@@ -7,7 +7,8 @@
  *            mapping is touched, so that a full disk is an error code here and never a SIGBUS
  *
  * The window over the file is one vma from start to end of the process; using more of the file
- * changes the map only where the window had to be cut short: then it grows at its end. What was stored in it is in the page cache and survives SIGKILL.
+ * changes the map only where the window had to be cut short: then it grows at its end. What was
+ * stored in it is in the page cache and survives SIGKILL.
  */
 #ifndef VMTRACE_SINK_H
 #define VMTRACE_SINK_H
