@@ -106,11 +106,11 @@ static void text_figure(const struct trace *tr, const struct summary *s, const c
 /* vmtrace reserves far more than it uses, so that using more never changes the map. */
 static uint64_t own_bytes(const struct trace *tr)
 {
+	const struct vma *vma;
 	uint64_t sum = 0;
-	size_t i;
 
-	for (i = 0; i < tr->header.nr_own; i++)
-		sum += tr->header.own[i].end - tr->header.own[i].start;
+	for (vma = tr->replay.mm.first; vma; vma = vma->vm_next)
+		sum += vma->own ? vma->vm_end - vma->vm_start : 0;
 	return sum;
 }
 

@@ -3,17 +3,20 @@
 #include "arena.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
+#include "own.h"
 #include "sys.h"
 
 #include "no_heap.h"
 
 #define REGION_BYTES (4ull << 30)
 #define REGION_BYTES_LIMITED (64ull << 20)	/* when RLIMIT_AS or RLIMIT_DATA is set */
+#define REGION_GROWTH (4ull << 20)	/* with mlockall(MCL_FUTURE) all of it is in memory at once */
 #define REGION_KEEP (4ull << 20)	/* room left when the program needs the address space */
 /*
  * Above ASan's shadow and Go's arenas, below every position-independent program, and far from
@@ -52,12 +55,27 @@ int arena_init(void)
 	return 0;
 }
 
+/* The region was small, or cut short, and all of it is used. */
+static bool has_room(size_t need)
+{
+	size_t more;
+
+	if (need <= region_bytes - used)
+		return true;
+	more = (need - (region_bytes - used) + REGION_GROWTH - 1) & ~(REGION_GROWTH - 1);
+	if (!region || more < need - (region_bytes - used) ||
+	    own_grow(arena_end(), more))
+		return false;
+	region_bytes += more;
+	return true;
+}
+
 void *arena_alloc(size_t bytes)
 {
 	size_t need = (bytes + 15) & ~(size_t)15;
 	void *p;
 
-	if (need < bytes || need > region_bytes - used)
+	if (need < bytes || !has_room(need))
 		return NULL;
 	p = region + used;
 	used += need;

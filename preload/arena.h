@@ -5,7 +5,8 @@
  *     region:  | arena: bumped, page by page | stack nodes | hash … |     (one rw-p vma)
  *
  * Mapped MAP_NORESERVE and readable-writable as a whole, so that using more of it never changes
- * the map. Nothing is given back; users keep free lists of their own.
+ * the map, unless it had to be small or was cut short: then it grows at its end, by calls that the
+ * trace holds. Nothing is given back; users keep free lists of their own.
  */
 #ifndef VMTRACE_ARENA_H
 #define VMTRACE_ARENA_H
@@ -25,7 +26,7 @@ int arena_init(void);
  * arena_alloc() - Zeroed memory, aligned to 16 bytes.
  *
  * Context: hook path, under the capture lock.
- * Return: NULL when the region is used up.
+ * Return: NULL when the region is used up and can't grow.
  */
 void *arena_alloc(size_t bytes);
 

@@ -20,6 +20,7 @@
 #include "kmaps.h"
 #include "lock.h"
 #include "modules.h"
+#include "own.h"
 #include "patch.h"
 #include "recorder.h"
 #include "sink.h"
@@ -480,9 +481,9 @@ static void tell(struct event *e)
 /* Telling one may fill a chunk, which is another; chunks are far larger than records. */
 void capture_tell_own_calls(uint64_t ns)
 {
-	struct sink_call call;
+	struct own_call call;
 
-	while (sink_take_call(&call)) {
+	while (own_take(&call)) {
 		own_event.call = (struct mm_call){ .op = call.op, .ret = call.ret };
 		memcpy(own_event.call.arg, call.arg, sizeof(call.arg));
 		own_event.origin = TRACE_ORIGIN_SELF;
@@ -686,7 +687,7 @@ uint64_t capture_seq(void)
 void capture_reset(void)
 {
 	seq = 0;
-	sink_forget_calls();
+	own_forget();
 	last_checkpoint_ns = 0;
 	checkpoint_wanted = false;
 }

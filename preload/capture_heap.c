@@ -8,8 +8,8 @@
 
 #include "capture.h"
 #include "config.h"
+#include "own.h"
 #include "recorder.h"
-#include "sink.h"
 #include "thread.h"
 
 #include "no_heap.h"
@@ -41,7 +41,7 @@ static struct thread *enter(void)
 /* Out of it. A full chunk may have left something to tell. */
 static void leave(int err)
 {
-	if (sink_has_calls())
+	if (own_is_pending())
 		capture_own_calls();
 	thread_leave();
 	errno = err;

@@ -21,6 +21,7 @@
 #include "errnames.h"
 #include "fds.h"
 #include "jsonw.h"
+#include "own.h"
 #include "sys.h"
 
 #include "no_heap.h"
@@ -28,13 +29,12 @@
 #define WINDOW_BYTES (64ull << 30)
 #define WINDOW_BYTES_LIMITED (256ull << 20)	/* when RLIMIT_AS is set */
 #define WINDOW_KEEP (16ull << 20)	/* room left when the program needs the address space */
-#define WINDOW_GROWTH (1ull << 20)	/* little: with mlockall() all of it may get locked */
+#define WINDOW_GROWTH (1ull << 20)	/* at least; little: with mlockall() it counts as locked */
 #define WINDOW_HINT 0x210000000000ull
 #define WINDOW_STEP 0x010000000000ull
 #define WINDOW_TRIES 8
 #define STREAM_PATIENCE_MS 1000
 #define NR_SUFFIXES 1000
-#define NR_CALLS 64
 
 static struct {
 	int fd;			/* handle in fds.c, -1: none */
@@ -49,45 +49,6 @@ static struct {
 } sink = { .fd = -1 };
 
 static char newlines[4096];
-
-static struct sink_call own_calls[NR_CALLS];
-static unsigned int first_call, nr_calls;
-
-bool sink_has_calls(void)
-{
-	return __atomic_load_n(&nr_calls, __ATOMIC_RELAXED);
-}
-
-bool sink_take_call(struct sink_call *ret_call)
-{
-	if (!nr_calls)
-		return false;
-	*ret_call = own_calls[first_call];
-	first_call = (first_call + 1) % NR_CALLS;
-	__atomic_store_n(&nr_calls, nr_calls - 1, __ATOMIC_RELAXED);
-	return true;
-}
-
-void sink_forget_calls(void)
-{
-	__atomic_store_n(&nr_calls, 0, __ATOMIC_RELAXED);
-}
-
-/* Make a call and keep it for the trace. Return: its result, -ENOBUFS if it could not be kept. */
-static long call_told(enum mm_op op, long nr, const uint64_t arg[6])
-{
-	struct sink_call *call = &own_calls[(first_call + nr_calls) % NR_CALLS];
-
-	if (nr_calls == NR_CALLS)
-		return -ENOBUFS;
-	call->tid = sys_gettid();
-	call->op = op;
-	memcpy(call->arg, arg, sizeof(call->arg));
-	call->ret = sys_call(nr, (long)arg[0], (long)arg[1], (long)arg[2], (long)arg[3],
-			     (long)arg[4], (long)arg[5]);
-	__atomic_store_n(&nr_calls, nr_calls + 1, __ATOMIC_RELAXED);
-	return (long)call->ret;
-}
 
 bool sink_is_file(void)
 {
@@ -454,41 +415,23 @@ static bool still_ours(void)
 }
 
 /*
- * The window was cut short, and all of it is used: more of the file, right behind it. What is there
- * stays mapped, for threads still write to their chunks.
+ * The window was cut short, and all of it is used: more of it, at its end. What is there stays
+ * mapped, for threads still write to their chunks. Return: 0, -errno.
  */
-static bool grow_window(uint64_t bytes)
+static int grow_window(uint64_t end)
 {
-	uint64_t arg[6] = { sink_end(), bytes, PROT_READ | PROT_WRITE,
-			    MAP_SHARED | MAP_NORESERVE | MAP_FIXED_NOREPLACE,
-			    (uint64_t)fds_now(sink.fd), sink.window_bytes };
-	const uint64_t advice[6] = { arg[0], bytes, MADV_DONTDUMP };
-	long ret = call_told(MM_MMAP, SYS_mmap, arg);
-
-	if (sys_is_err(ret)) {
-		/* Tried again with each record; telling it would be another one that is lost. */
-		if (ret != -ENOBUFS)
-			__atomic_store_n(&nr_calls, nr_calls - 1, __ATOMIC_RELAXED);
-		return false;
-	}
-	/* Before Linux 4.17 the flag is only a hint. */
-	if ((uint64_t)ret != arg[0]) {
-		call_told(MM_MUNMAP, SYS_munmap, (uint64_t[6]){ (uint64_t)ret, bytes });
-		return false;
-	}
-	sink.window_bytes += bytes;
-	call_told(MM_MADVISE, SYS_madvise, advice);
-	return true;
-}
-
-static bool has_window(uint64_t end)
-{
-	uint64_t more;
+	uint64_t more = WINDOW_GROWTH;
+	int err;
 
 	if (end <= sink.window_bytes)
-		return true;
-	more = (end - sink.window_bytes + 4095) & ~4095ull;
-	return grow_window(more > WINDOW_GROWTH ? more : WINDOW_GROWTH);
+		return 0;
+	/* By a part of it: a long record of the whole map may need many, which are all told after it. */
+	while (more < end - sink.window_bytes || more < sink.window_bytes / 4)
+		more += WINDOW_GROWTH;
+	err = own_grow(sink_end(), more);
+	if (!err)
+		sink.window_bytes += more;
+	return err;
 }
 
 static bool extend_blocked(size_t size)
@@ -497,13 +440,15 @@ static bool extend_blocked(size_t size)
 	uint64_t at = sink.length, end = sink.length + size;
 	size_t i;
 	long n;
+	int err;
 
 	if (!still_ours()) {
 		sink.err = -EBADF;
 		return false;
 	}
-	if (!has_window(end)) {
-		sink.err = -EFBIG;
+	err = grow_window(end);
+	if (err) {
+		sink.err = err;
 		return false;
 	}
 	while (at < end) {
@@ -558,9 +503,9 @@ void sink_retire(char *chunk, size_t size)
 	uintptr_t start = ((uintptr_t)chunk + 4095) & ~4095ul;
 	uintptr_t end = ((uintptr_t)chunk + size) & ~4095ul;
 
-	if (end > start)
-		call_told(MM_MADVISE, SYS_madvise,
-			  (uint64_t[6]){ start, end - start, MADV_DONTNEED });
+	if (end > start && own_has_room())
+		own_call(MM_MADVISE, SYS_madvise,
+			 (uint64_t[6]){ start, end - start, MADV_DONTNEED });
 }
 
 void sink_trim(const char *chunk, size_t size, size_t used)

@@ -16,7 +16,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <vmtrace/mm.h>
 
 #define SINK_CHUNK 65536u
 
@@ -40,20 +39,6 @@ uint64_t sink_bytes(void);		/* written so far */
 
 /* Let go of the window's unused end, but for some room. Return: its bytes, for the caller to unmap. */
 uint64_t sink_shrink(uint64_t *ret_start);
-
-/* A call of our own that the trace is to hold as well. */
-struct sink_call {
-	int tid;
-	enum mm_op op;
-	uint64_t arg[6];
-	int64_t ret;
-};
-
-/* Since the trace began, in order. Under the lock. Return: false if there is none left. */
-bool sink_take_call(struct sink_call *ret_call);
-bool sink_has_calls(void);		/* a hint, without the lock */
-/* They are in the map that is told next. */
-void sink_forget_calls(void);
 
 /* File: room of at least @want bytes, all newlines. NULL: full, sink_why() tells. */
 char *sink_chunk(size_t want, size_t *ret_size);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Locks all its memory, then does more than the room left to the trace holds. */
+/* Locks all its memory, then does more than the room left to the trace and the shadow holds. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -7,6 +7,7 @@
 
 #define TURNS 1000
 #define BLOCKS 1400000
+#define AREAS 30000		/* vmas: their shadow is more than what is kept for it */
 
 int main(void)
 {
@@ -18,6 +19,15 @@ int main(void)
 		void *at = mmap(NULL, 3 * page, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 		if (at == MAP_FAILED || munmap(at, 3 * page))
+			return 1;
+	}
+	munlockall();
+	char *areas = mmap(NULL, AREAS * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+			   -1, 0);
+	if (areas == MAP_FAILED)
+		return 1;
+	for (int i = 0; i < AREAS; i += 2) {
+		if (mprotect(areas + (size_t)i * page, page, PROT_READ))
 			return 1;
 	}
 	for (int i = 0; i < BLOCKS; i++) {
