@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A checkpoint: the whole map compared, the shadow's counters beside the kernel's, the frames. */
+#include <stdbool.h>
 #include <string.h>
 
 #include "arena.h"
@@ -20,8 +21,8 @@
 static char text[PROC_BYTES];
 static uint64_t resident_pages;
 
-/* "VmSize:	  123 kB" in /proc/self/status -> bytes (or the bare number), into @w. */
-static void put_status(struct jsonw *w, const char *field, const char *key)
+/* "VmSize:	  123 kB" in /proc/self/status: bytes (or the bare number). Return: false if not there. */
+static bool find_status(const char *field, uint64_t *ret)
 {
 	size_t len = strlen(field);
 	const char *s = text;
@@ -34,9 +35,19 @@ static void put_status(struct jsonw *w, const char *field, const char *key)
 			;
 		for (; *s >= '0' && *s <= '9'; s++)
 			v = v * 10 + (uint64_t)(*s - '0');
-		jsonw_num(w, key, (int64_t)(!strncmp(s, " kB", 3) ? v * 1024 : v));
-		return;
+		*ret = !strncmp(s, " kB", 3) ? v * 1024 : v;
+		return true;
 	}
+	return false;
+}
+
+/* What was mapped at most before the shadow began. */
+static void adopt_peak(struct mm *mm)
+{
+	uint64_t peak;
+
+	if (find_status("VmPeak", &peak) && peak >> MM_PAGE_SHIFT > mm->hiwater_vm)
+		mm->hiwater_vm = peak >> MM_PAGE_SHIFT;
 }
 
 static void put_shadow(struct jsonw *w, const struct mm *mm)
@@ -74,13 +85,14 @@ static void put_kernel(struct jsonw *w, const struct mm *mm, unsigned int map_co
 		{ "RssShmem", "rss_shmem_bytes" }, { "VmHWM", "hiwater_rss_bytes" },
 		{ "VmSwap", "swap_bytes" }, { "VmPTE", "pgtables_bytes" }, { "Threads", "threads" },
 	};
+	uint64_t value;
 	size_t i;
 
 	jsonw_object(w, "kernel");
 	jsonw_num(w, "map_count", map_count);
-	if (sys_read_file("/proc/self/status", text, sizeof(text)) > 0) {
-		for (i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
-			put_status(w, fields[i].field, fields[i].key);
+	for (i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+		if (find_status(fields[i].field, &value))
+			jsonw_num(w, fields[i].key, (int64_t)value);
 	}
 	/* start_brk is published at start only, in stat; the break at any time, by brk(0). */
 	jsonw_hex(w, "start_brk", mm->start_brk);
@@ -90,7 +102,7 @@ static void put_kernel(struct jsonw *w, const struct mm *mm, unsigned int map_co
 
 void checkpoint_record(const char *why, bool frames, uint64_t seq)
 {
-	bool final = !strcmp(why, "end") || !strcmp(why, "start");
+	bool start = !strcmp(why, "start"), final = start || !strcmp(why, "end");
 	struct jsonw *w;
 
 	recorder_flush_lost();
@@ -102,6 +114,10 @@ void checkpoint_record(const char *why, bool frames, uint64_t seq)
 	recorder_commit(w);
 	if (config.verify >= VERIFY_CHECKPOINT || (config.verify == VERIFY_FINAL && final))
 		verify_all(&capture_mm, why, seq);
+	if (sys_read_file("/proc/self/status", text, sizeof(text)) <= 0)
+		*text = '\0';
+	if (start)
+		adopt_peak(&capture_mm);
 	w = recorder_writer();
 	jsonw_event(w, "mm");
 	jsonw_num(w, "t", (int64_t)recorder_now());
