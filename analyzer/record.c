@@ -94,6 +94,8 @@ static int decode_vma(struct decode *d, struct record *rec)
 static const struct field module_fields[] = {
 	FIELD(struct rec_module, base, 0, F_HEX),
 	FIELD(struct rec_module, build_id, OPTIONAL | NULLABLE, F_STR),
+	FIELD(struct rec_module, soname, OPTIONAL, F_STR),
+	FIELD(struct rec_module, exec_stack, OPTIONAL, F_BOOL),
 	FIELD(struct rec_module, own, OPTIONAL, F_BOOL),
 };
 
@@ -102,7 +104,7 @@ enum { MAX_SEGMENTS = 1024 };		/* a module has one for each PT_LOAD: a handful *
 static int decode_module(struct decode *d, struct record *rec)
 {
 	struct rec_module *m = &rec->module;
-	struct json_t *segments = js_get(d->doc, "segments");
+	struct json_t *segments = js_get(d->doc, "segments"), *relro = js_get(d->doc, "relro");
 	const char *op = js_str(js_get(d->doc, "op"));
 	size_t i;
 
@@ -116,6 +118,9 @@ static int decode_module(struct decode *d, struct record *rec)
 		return bad(d->err, "path is missing");
 	if (segments && !js_is_array(segments))
 		return bad(d->err, "segments is not an array");
+	m->has_relro = relro;
+	if (relro && take_range(relro, &m->relro))
+		return bad(d->err, "relro is no range");
 	m->nr_segments = js_len(segments);
 	if (m->nr_segments > MAX_SEGMENTS)
 		return bad(d->err, "more than %d segments", MAX_SEGMENTS);

@@ -57,8 +57,10 @@ struct rec_header {
 };
 
 struct rec_module {
-	bool is_load, own;
+	bool is_load, own, exec_stack, has_relro;
 	const char *path, *build_id;	/* build_id: lower-case hex or NULL */
+	const char *soname;		/* or NULL */
+	struct rec_range relro;
 	uint64_t base;
 	struct rec_range *segments;
 	size_t nr_segments;

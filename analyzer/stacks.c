@@ -22,6 +22,7 @@ void stacks_fini(struct stacks *s)
 	for (i = 0; i < s->nr_modules; i++) {
 		alloc_free(s->modules[i].path);
 		alloc_free(s->modules[i].build_id);
+		alloc_free(s->modules[i].soname);
 	}
 	alloc_free(s->modules);
 	alloc_free(s->nodes);
@@ -97,6 +98,12 @@ void stacks_add_module(struct stacks *s, const struct rec_module *m)
 	mod->build_id = m->build_id ? alloc_string(m->build_id) : NULL;
 	mod->base = m->base;
 	mod->own = m->own;
+	mod->soname = m->soname ? alloc_string(m->soname) : NULL;
+	mod->exec_stack = m->exec_stack;
+	mod->has_relro = m->has_relro;
+	mod->relro = m->relro;
+	for (i = 0; i < m->nr_segments; i++)
+		mod->end = m->segments[i].end > mod->end ? m->segments[i].end : mod->end;
 	for (i = 0; i < m->nr_segments; i++)
 		if (m->segments[i].start < m->segments[i].end)
 			load_segment(s, m->segments[i].start, m->segments[i].end,
@@ -120,6 +127,14 @@ void stacks_add(struct stacks *s, const struct rec_stack *st)
 			node->module = s->loaded[at].module;
 		parent = s->nr_nodes;
 	}
+}
+
+const struct module *stacks_module_in(const struct stacks *s, uint64_t start, uint64_t end)
+{
+	size_t at = find_loaded(s, start);
+
+	return at < s->nr_loaded && s->loaded[at].start < end ?
+		       &s->modules[s->loaded[at].module] : NULL;
 }
 
 const struct stack_node *stacks_node(const struct stacks *s, uint32_t id)

@@ -16,8 +16,11 @@
 
 struct module {
 	char *path, *build_id;		/* build_id: lower-case hex or NULL */
+	char *soname;			/* or NULL */
 	uint64_t base;			/* load bias */
-	bool own;
+	uint64_t end;			/* of its last segment */
+	struct rec_range relro;
+	bool own, exec_stack, has_relro;
 };
 
 struct stack_node {
@@ -41,6 +44,9 @@ void stacks_init(struct stacks *stacks);
 void stacks_fini(struct stacks *stacks);
 void stacks_add_module(struct stacks *stacks, const struct rec_module *m);
 void stacks_add(struct stacks *stacks, const struct rec_stack *st);
+
+/* The first module loaded now that has part of [start, end), or NULL. */
+const struct module *stacks_module_in(const struct stacks *stacks, uint64_t start, uint64_t end);
 
 /* Node @id, or NULL for 0 and for ids that were never defined. */
 const struct stack_node *stacks_node(const struct stacks *stacks, uint32_t id);

@@ -111,25 +111,42 @@ static const char *base_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
-/* Does the object need the library @soname (DT_NEEDED)? */
-static bool needs(const struct dl_phdr_info *info, const char *soname)
+static const ElfW(Phdr) *find_phdr(const struct dl_phdr_info *info, ElfW(Word) type)
 {
-	const ElfW(Dyn) *dyn = NULL, *d;
-	const char *strings = NULL;
 	int i;
 
 	for (i = 0; i < info->dlpi_phnum; i++) {
-		if (info->dlpi_phdr[i].p_type == PT_DYNAMIC)
-			dyn = (const void *)(info->dlpi_addr + info->dlpi_phdr[i].p_vaddr);
+		if (info->dlpi_phdr[i].p_type == type)
+			return &info->dlpi_phdr[i];
 	}
+	return NULL;
+}
+
+/* The dynamic section and its strings; NULL for a static object and for the vdso. */
+static const ElfW(Dyn) *find_dynamic(const struct dl_phdr_info *info, const char **ret_strings)
+{
+	const ElfW(Phdr) *ph = find_phdr(info, PT_DYNAMIC);
+	const ElfW(Dyn) *dyn = ph ? (const void *)(info->dlpi_addr + ph->p_vaddr) : NULL, *d;
+	const char *strings = NULL;
+
 	for (d = dyn; d && d->d_tag != DT_NULL; d++) {
 		if (d->d_tag == DT_STRTAB)
 			strings = (const char *)d->d_un.d_ptr;
 	}
 	/* The vdso's table is not relocated; nothing of interest is in it. */
 	if (!strings || (uintptr_t)strings < info->dlpi_addr)
-		return false;
-	for (d = dyn; d->d_tag != DT_NULL; d++) {
+		return NULL;
+	*ret_strings = strings;
+	return dyn;
+}
+
+/* Does the object need the library @soname (DT_NEEDED)? */
+static bool needs(const struct dl_phdr_info *info, const char *soname)
+{
+	const char *strings = NULL;
+	const ElfW(Dyn) *dyn = find_dynamic(info, &strings), *d;
+
+	for (d = dyn; d && d->d_tag != DT_NULL; d++) {
 		if (d->d_tag == DT_NEEDED && !strcmp(strings + d->d_un.d_val, soname))
 			return true;
 	}
@@ -247,6 +264,33 @@ static void put_segments(struct jsonw *w, const struct dl_phdr_info *info)
 	jsonw_array_end(w);
 }
 
+static void put_soname(struct jsonw *w, const struct dl_phdr_info *info)
+{
+	const char *strings = NULL;
+	const ElfW(Dyn) *d = find_dynamic(info, &strings);
+
+	for (; d && d->d_tag != DT_NULL; d++) {
+		if (d->d_tag == DT_SONAME)
+			jsonw_str(w, "soname", strings + d->d_un.d_val);
+	}
+}
+
+/* What the linker asked of the loader and the kernel: memory to be read-only, a stack to run on. */
+static void put_hardening(struct jsonw *w, const struct dl_phdr_info *info)
+{
+	const ElfW(Phdr) *relro = find_phdr(info, PT_GNU_RELRO);
+	const ElfW(Phdr) *stack = find_phdr(info, PT_GNU_STACK);
+
+	if (relro) {
+		jsonw_array(w, "relro");
+		jsonw_hex(w, NULL, info->dlpi_addr + relro->p_vaddr);
+		jsonw_hex(w, NULL, info->dlpi_addr + relro->p_vaddr + relro->p_memsz);
+		jsonw_array_end(w);
+	}
+	if (stack && stack->p_flags & PF_X)
+		jsonw_bool(w, "exec_stack", true);
+}
+
 /* Under the capture lock. */
 static void tell(const struct module *m)
 {
@@ -265,7 +309,9 @@ static void tell(const struct module *m)
 	jsonw_str(w, "path", path);
 	jsonw_hex(w, "base", m->info.dlpi_addr);
 	put_build_id(w, &m->info);
+	put_soname(w, &m->info);
 	put_segments(w, &m->info);
+	put_hardening(w, &m->info);
 	if (m->own)
 		jsonw_bool(w, "own", true);
 	recorder_commit(w);
