@@ -19,6 +19,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "table.h"
+
 struct json_t;
 struct trace;
 
@@ -114,6 +116,7 @@ struct layout_program {
 	struct span total[LAYOUT_NR_TOTALS];
 	struct layout_site *sites;
 	size_t nr_sites, cap_sites;
+	struct table site_of_hash;
 	struct layout_region *regions;	/* by address in the first trace */
 	size_t nr_regions, cap_regions;
 	struct layout_fact *facts;
@@ -164,6 +167,7 @@ uint32_t layout_site_add(struct layout_program *program, char *const *frames, si
 struct layout_region *layout_region_new(struct layout_program *program);
 struct layout_fact *layout_fact_new(struct layout_program *program);
 struct layout_heap *layout_heap_new(struct layout_program *program);
+void layout_program_init(struct layout_program *program, const char *name);
 void layout_program_fini(struct layout_program *program);
 void layout_merge(struct layout_program *into, const struct layout_program *from);
 
