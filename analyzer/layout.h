@@ -87,6 +87,7 @@ struct layout_region {
 	uint64_t offset;		/* bytes into the file */
 	uint32_t site;			/* index of the call that mapped it, or LAYOUT_NO_SITE */
 	struct span bytes, resident, huge;
+	bool is_merged;			/* one vma with the region before it, which another site mapped */
 	uint64_t traces;		/* in how many it is */
 };
 

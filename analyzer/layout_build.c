@@ -2,8 +2,9 @@
 /*
  * One trace becomes a layout: one pass over the records, then the map as it is at the end.
  *
- * What may be gone by then is noted on the way: who mapped each vma that is still there (kept for
- * live ones only, whatever the number of calls), and what no program should ever do.
+ * What may be gone by then is noted on the way: which call mapped each piece that is still there,
+ * and what no program should ever do. Pieces are kept in an mm of their own, in which nothing merges:
+ * two callers' anonymous memory is often one vma, and who is to blame for it must still be told.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -33,6 +34,8 @@ struct resident {
 struct build {
 	struct trace trace;
 	struct layout_program program;
+	struct pool pool;
+	struct mm pieces;		/* what calls mapped; vma->event is the call */
 	struct table makers;		/* seq -> struct layout_maker */
 	size_t sweep_at;
 	struct table site_of_stack;	/* stack -> uint64_t, index of the site */
@@ -57,9 +60,9 @@ static uint32_t site_of(struct build *b, uint32_t stack)
 	return (uint32_t)*site;
 }
 
-static const struct layout_maker *maker_of(const struct build *b, const struct vma *vma)
+static const struct layout_maker *maker_of(const struct build *b, const struct vma *piece)
 {
-	return vma->event ? table_find(&b->makers, vma->event) : NULL;
+	return piece ? table_find(&b->makers, piece->event) : NULL;
 }
 
 /* libc's malloc is a frame of its own: what is inside libc is told by its outermost function. */
@@ -73,15 +76,15 @@ static bool is_from_malloc(struct build *b, const struct layout_maker *maker, ui
 	return layout_frame_is_malloc(s->frames[0]);
 }
 
-static struct layout_kind kind_of(struct build *b, const struct vma *vma)
+static struct layout_kind kind_of(struct build *b, const struct vma *vma,
+				  const struct layout_maker *maker)
 {
-	const struct layout_maker *maker = maker_of(b, vma);
 	bool is_malloc = is_from_malloc(b, maker, maker ? site_of(b, maker->stack) : LAYOUT_NO_SITE);
 
 	return layout_kind_of(&b->trace, vma, maker, is_malloc);
 }
 
-/* Keep the makers of live vmas only. */
+/* Keep the makers of live pieces only, so that memory does not grow with the number of calls. */
 static void sweep(struct build *b)
 {
 	struct table kept;
@@ -89,7 +92,7 @@ static void sweep(struct build *b)
 	bool is_new;
 
 	table_init(&kept, sizeof(struct layout_maker));
-	for (vma = b->trace.replay.mm.first; vma; vma = vma->vm_next) {
+	for (vma = b->pieces.first; vma; vma = vma->vm_next) {
 		const struct layout_maker *maker = maker_of(b, vma);
 
 		if (maker)
@@ -116,6 +119,67 @@ static void note_maker(struct build *b, const struct rec_call *c)
 	maker->call.name = NULL;
 }
 
+static void put_piece(struct build *b, uint64_t start, uint64_t bytes, uint64_t seq)
+{
+	struct vma_desc desc = { .vm_start = start, .vm_flags = VM_READ };
+
+	desc.vm_end = start + ((bytes + MM_PAGE_SIZE - 1) & ~(MM_PAGE_SIZE - 1));
+	if (desc.vm_end <= start || start % MM_PAGE_SIZE)
+		return;
+	if (mm_replace(&b->pieces, start, desc.vm_end, &desc, 1, seq) == -ENOMEM)
+		alloc_failed();
+}
+
+static void drop_piece(struct build *b, uint64_t start, uint64_t bytes)
+{
+	uint64_t end = start + ((bytes + MM_PAGE_SIZE - 1) & ~(MM_PAGE_SIZE - 1));
+
+	if (end > start && mm_replace(&b->pieces, start, end, NULL, 0, 0) == -ENOMEM)
+		alloc_failed();
+}
+
+/* What is moved or resized stays its maker's. */
+static void move_piece(struct build *b, const struct rec_call *c)
+{
+	const uint64_t *arg = c->call.arg;
+	const struct vma *piece = vma_lookup(&b->pieces, arg[0]);
+	uint64_t seq = piece ? piece->event : c->seq;
+
+	if (!piece)
+		note_maker(b, c);
+	if (!(arg[3] & MREMAP_DONTUNMAP))
+		drop_piece(b, arg[0], arg[1]);
+	put_piece(b, (uint64_t)c->call.ret, arg[2], seq);
+}
+
+static void note_pieces(struct build *b, const struct rec_call *c)
+{
+	const struct mm_call *call = &c->call;
+	const struct vma *piece;
+
+	switch (call->op) {
+	case MM_MMAP:
+	case MM_SHMAT:
+		note_maker(b, c);
+		put_piece(b, (uint64_t)call->ret, call->op == MM_MMAP ? call->arg[1] : call->len,
+			  c->seq);
+		break;
+	case MM_MREMAP:
+		move_piece(b, c);
+		break;
+	case MM_MUNMAP:
+		drop_piece(b, call->arg[0], call->arg[1]);
+		break;
+	case MM_SHMDT:
+		piece = vma_lookup(&b->pieces, call->arg[0]);
+		if (piece)
+			drop_piece(b, piece->vm_start, piece->vm_end - piece->vm_start);
+		break;
+	default:
+		break;
+	}
+}
+
 static void add_fact(struct build *b, enum layout_fact_kind fact, const struct layout_kind *kind,
 		     uint32_t site)
 {
@@ -140,7 +204,7 @@ static void judge_perms(struct build *b, const struct vma *vma, uint32_t site)
 
 	if (vma->own || !(vma->vm_flags & (VM_EXEC | VM_WRITE)))
 		return;
-	kind = kind_of(b, vma);
+	kind = kind_of(b, vma, maker_of(b, vma_lookup(&b->pieces, vma->vm_start)));
 	if (kind.section == LAYOUT_TEXT && vma->vm_flags & VM_WRITE)
 		add_fact(b, LAYOUT_FACT_WRITABLE_TEXT, &kind, site);
 	else if (!(vma->vm_flags & VM_EXEC))
@@ -188,8 +252,7 @@ static void note_call(struct build *b, const struct rec_call *c)
 
 	if (c->errno_name || c->origin == TRACE_ORIGIN_SELF)
 		return;
-	if (is_mmap || call->op == MM_MREMAP || call->op == MM_SHMAT || call->op == MM_BRK)
-		note_maker(b, c);
+	note_pieces(b, c);
 	is_mprotect = call->op == MM_MPROTECT || call->op == MM_PKEY_MPROTECT;
 	if (!is_mmap && !is_mprotect)
 		return;
@@ -315,15 +378,22 @@ static void judge_vma(struct build *b, const struct vma *vma, const struct layou
 		add_fact(b, LAYOUT_FACT_NO_RELRO, kind, LAYOUT_NO_SITE);
 }
 
-static void add_region(struct build *b, const struct vma *vma)
+static uint64_t share(uint64_t of, uint64_t bytes, const struct vma *vma)
 {
-	const struct layout_maker *maker = maker_of(b, vma);
+	return (uint64_t)((double)of * bytes / (vma->vm_end - vma->vm_start)) & ~(MM_PAGE_SIZE - 1);
+}
+
+/* Part of @vma, or all of it, mapped by one site. */
+static void add_region(struct build *b, const struct vma *vma, uint64_t start, uint64_t end,
+		       const struct layout_maker *maker)
+{
 	const struct resident *frames = find_frames(b, vma);
 	uint32_t site = maker ? site_of(b, maker->stack) : LAYOUT_NO_SITE;
-	struct layout_kind kind = kind_of(b, vma);
+	struct layout_kind kind = kind_of(b, vma, maker);
 	struct layout_region *r;
 
-	judge_vma(b, vma, &kind, site);
+	if (start == vma->vm_start)
+		judge_vma(b, vma, &kind, site);
 	r = layout_region_new(&b->program);
 	r->role = kind.role;
 	r->section = kind.section;
@@ -334,12 +404,57 @@ static void add_region(struct build *b, const struct vma *vma)
 				   vma->vm_flags & VM_MAYSHARE ? 's' : 'p', '\0' }, 5);
 	r->flags = layout_flags(vma->vm_flags & ~vma->vm_flags_unknown);
 	r->origin = maker ? record_origin_names[maker->origin] : "";
-	r->offset = vma->inode ? vma->vm_pgoff * MM_PAGE_SIZE : 0;
+	r->offset = vma->inode ? vma->vm_pgoff * MM_PAGE_SIZE + (start - vma->vm_start) : 0;
 	r->site = site;
-	r->bytes = exactly(vma->vm_end - vma->vm_start);
-	r->resident = exactly(frames ? frames->anon * MM_PAGE_SIZE : 0);
-	r->huge = exactly(frames ? frames->huge * MM_PAGE_SIZE : 0);
+	r->is_merged = start != vma->vm_start;
+	r->bytes = exactly(end - start);
+	r->resident = exactly(frames ? share(frames->anon * MM_PAGE_SIZE, end - start, vma) : 0);
+	r->huge = exactly(frames ? share(frames->huge * MM_PAGE_SIZE, end - start, vma) : 0);
 	r->traces = 1;
+}
+
+/* The piece at @addr, and where it or the hole between pieces ends. */
+static const struct layout_maker *maker_at(struct build *b, uint64_t addr, uint64_t limit,
+					   uint64_t *ret_end)
+{
+	const struct vma *piece = find_vma(&b->pieces, addr);
+	const struct layout_maker *maker = NULL;
+
+	*ret_end = limit;
+	if (piece && piece->vm_start <= addr) {
+		maker = maker_of(b, piece);
+		*ret_end = piece->vm_end;
+	} else if (piece) {
+		*ret_end = piece->vm_start;
+	}
+	*ret_end = *ret_end < limit ? *ret_end : limit;
+	return maker;
+}
+
+static bool is_same_maker(struct build *b, const struct layout_maker *x,
+			  const struct layout_maker *y)
+{
+	if (!x || !y)
+		return x == y;
+	return x == y || (x->origin == y->origin && site_of(b, x->stack) == site_of(b, y->stack));
+}
+
+/* A region for each site that mapped some of it. */
+static void add_vma(struct build *b, const struct vma *vma)
+{
+	uint64_t start = vma->vm_start, at = start, end;
+	const struct layout_maker *maker = maker_at(b, at, vma->vm_end, &at), *next;
+
+	while (at < vma->vm_end) {
+		next = maker_at(b, at, vma->vm_end, &end);
+		if (!is_same_maker(b, maker, next)) {
+			add_region(b, vma, start, at, maker);
+			start = at;
+			maker = next;
+		}
+		at = end;
+	}
+	add_region(b, vma, start, vma->vm_end, maker);
 }
 
 static int by_live(const void *a, const void *b)
@@ -468,7 +583,7 @@ static void finish(struct build *b)
 	b->program.traces = 1;
 	for (vma = b->trace.replay.mm.first; vma; vma = vma->vm_next)
 		if (!vma->own)
-			add_region(b, vma);
+			add_vma(b, vma);
 	add_heap(b);
 	add_totals(b);
 }
@@ -508,6 +623,8 @@ int layout_add_trace(struct layout *layout, const char *path, bool no_symbols, c
 	table_init(&b->makers, sizeof(struct layout_maker));
 	table_init(&b->site_of_stack, sizeof(uint64_t));
 	b->sweep_at = MAKERS_MIN;
+	pool_init(&b->pool);
+	mm_init(&b->pieces, &b->pool.mem);
 	ret = trace_open(&b->trace, &view, &opt, path, NULL);
 	if (!ret)
 		ret = trace_read(&b->trace, b, NULL, take_record);
@@ -524,6 +641,7 @@ int layout_add_trace(struct layout *layout, const char *path, bool no_symbols, c
 	}
 	layout_program_fini(&b->program);
 	trace_close(&b->trace);
+	pool_fini(&b->pool);
 	table_fini(&b->makers);
 	table_fini(&b->site_of_stack);
 	alloc_free(b->frames);

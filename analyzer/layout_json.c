@@ -62,6 +62,8 @@ static struct json_t *json_region(const struct layout_program *p, const struct l
 		js_set(obj, "resident", json_span(&r->resident));
 	if (r->huge.max)
 		js_set(obj, "huge", json_span(&r->huge));
+	if (r->is_merged)
+		js_set_bool(obj, "merged", true);
 	set_site(p, obj, r->site);
 	set_traces(p, obj, r->traces);
 	return obj;
@@ -370,6 +372,7 @@ static int load_region(struct load *l, struct json_t *obj)
 	    take_count(l, obj, "traces", l->p->traces, &r->traces) ||
 	    take_site_id(l, obj, &r->site))
 		return -EINVAL;
+	r->is_merged = js_is_true(js_get(obj, "merged"));
 	if (!is_perms(perms))
 		return wrong(l, "perms is no permission string");
 	memcpy(r->perms, perms, sizeof(r->perms));
