@@ -18,15 +18,42 @@ static bool has_site(enum layout_role role)
 	       role != LAYOUT_FILE && role > LAYOUT_LOADER;
 }
 
-static const struct layout_site *site_of(const struct layout_program *p,
-					 const struct layout_region *r)
+struct diff_member {
+	struct diff_group key;
+	const struct layout_region *region;
+	const struct layout_site *site;
+};
+
+static bool is_libc(const char *frame)
 {
-	return r->site == LAYOUT_NO_SITE || !has_site(r->role) ? NULL : &p->sites[r->site];
+	return strstr(frame, "libc.so.6") || strstr(frame, "ld-linux") || strstr(frame, "libpthread.so.0");
+}
+
+static void set_place(const struct layout_site *site, const char *place[2])
+{
+	place[0] = place[1] = NULL;
+	if (!site)
+		return;
+	place[0] = site->frames[0];
+	if (site->nr_frames > 1 && is_libc(place[0]))
+		place[1] = site->frames[1];
+}
+
+static int compare_text(const char *x, const char *y)
+{
+	return strcmp(x ? x : "", y ? y : "");
+}
+
+static int compare_places(const char *const x[2], const char *const y[2])
+{
+	int c = compare_text(x[0], y[0]);
+
+	return c ? c : compare_text(x[1], y[1]);
 }
 
 static int compare_sites(const struct layout_site *x, const struct layout_site *y)
 {
-	return strcmp(x ? x->id : "", y ? y->id : "");
+	return compare_text(x ? x->id : NULL, y ? y->id : NULL);
 }
 
 static int compare_groups(const void *a, const void *b)
@@ -37,25 +64,18 @@ static int compare_groups(const void *a, const void *b)
 	if (x->role != y->role)
 		return x->role < y->role ? -1 : 1;
 	c = strcmp(x->name, y->name);
-	if (c)
-		return c;
-	c = compare_sites(x->site, y->site);
-	if (c)
-		return c;
-	return (x->section > y->section) - (x->section < y->section);
+	if (!c)
+		c = compare_places(x->place, y->place);
+	return c ? c : (x->section > y->section) - (x->section < y->section);
 }
-
-/* A region and the group it belongs to, for sorting. */
-struct member {
-	struct diff_group key;
-	const struct layout_region *region;
-};
 
 static int compare_members(const void *a, const void *b)
 {
-	const struct member *x = a, *y = b;
+	const struct diff_member *x = a, *y = b;
 	int c = compare_groups(&x->key, &y->key);
 
+	if (!c)
+		c = compare_sites(x->site, y->site);
 	return c ? c : (x->region > y->region) - (x->region < y->region);
 }
 
@@ -119,20 +139,61 @@ static void add_region(struct diff_group *g, const struct layout_region *r, bool
 	add_words(&g->flags, r->flags);
 }
 
-static struct diff_group *make_groups(const struct layout_program *p, size_t *ret_nr)
+/* Bytes of @g that @site mapped. */
+static uint64_t bytes_of(const struct diff_group *g, const struct layout_site *site)
 {
-	struct member *members = alloc_array(p->nr_regions + 1, sizeof(*members));
+	uint64_t sum = 0;
+	size_t i;
+
+	for (i = 0; g && i < g->nr_members; i++)
+		if (!compare_sites(g->members[i].site, site))
+			sum += g->members[i].region->bytes.max;
+	return sum;
+}
+
+/* Who mapped most of what @g has and @before had not. Members of a site stand side by side. */
+static const struct layout_site *most_of(const struct diff_group *g,
+					 const struct diff_group *before)
+{
+	const struct layout_site *site = NULL;
+	uint64_t most = 0, sum = 0;
+	size_t i;
+
+	for (i = 0; i < g->nr_members; i++) {
+		const struct diff_member *m = &g->members[i];
+		uint64_t then;
+
+		sum += m->region->bytes.max;
+		if (i + 1 < g->nr_members && !compare_sites(m[1].site, m->site))
+			continue;
+		then = bytes_of(before, m->site);
+		if (!site || (sum > then && sum - then > most)) {
+			site = m->site;
+			most = sum > then ? sum - then : 0;
+		}
+		sum = 0;
+	}
+	return site;
+}
+
+static void make_groups(struct diff *d, int side, const struct layout_program *p)
+{
+	struct diff_member *members = alloc_array(p->nr_regions + 1, sizeof(*members));
 	struct diff_group *groups = alloc_array(p->nr_regions + 1, sizeof(*groups));
 	size_t i, nr = 0;
 
 	for (i = 0; i < p->nr_regions; i++) {
 		const struct layout_region *r = &p->regions[i];
+		struct diff_member *m = &members[i];
 
-		members[i] = (struct member){
+		*m = (struct diff_member){
 			.key = { .role = r->role, .section = r->section, .name = r->name,
-				 .origin = r->origin, .site = site_of(p, r) },
+				 .origin = r->origin },
 			.region = r,
+			.site = r->site == LAYOUT_NO_SITE ? NULL : &p->sites[r->site],
 		};
+		if (has_site(r->role))
+			set_place(m->site, m->key.place);
 	}
 	qsort(members, p->nr_regions, sizeof(*members), compare_members);
 	for (i = 0; i < p->nr_regions; i++) {
@@ -140,14 +201,18 @@ static struct diff_group *make_groups(const struct layout_program *p, size_t *re
 			groups[nr] = members[i].key;
 			groups[nr].perms = alloc_string("");
 			groups[nr].flags = alloc_string("");
+			groups[nr].members = &members[i];
 			nr++;
 		}
+		groups[nr - 1].nr_members++;
 		add_region(&groups[nr - 1], members[i].region,
 			   members[i].region->traces == p->traces);
 	}
-	alloc_free(members);
-	*ret_nr = nr;
-	return groups;
+	for (i = 0; i < nr; i++)
+		groups[i].site = groups[i].role > LAYOUT_LOADER ? most_of(&groups[i], NULL) : NULL;
+	d->groups[side] = groups;
+	d->members[side] = members;
+	d->nr_groups[side] = nr;
 }
 
 static struct diff_item *add_item(struct diff *d, enum diff_kind kind)
@@ -166,7 +231,8 @@ static struct diff_item *add_group_item(struct diff *d, enum diff_kind kind,
 
 	item->before = before;
 	item->after = after;
-	item->site = after ? after->site : before->site;
+	item->site = after && before && after->site ? most_of(after, before) :
+						      (after ? after : before)->site;
 	item->from = from;
 	item->to = to;
 	return item;
@@ -287,11 +353,12 @@ static void compare_regions(struct diff *d)
 static bool is_same_fact(const struct layout_program *p, const struct layout_fact *f,
 			 const struct layout_program *q, const struct layout_fact *g)
 {
-	const char *site = f->site == LAYOUT_NO_SITE ? "" : p->sites[f->site].id;
+	const char *x[2], *y[2];
 
+	set_place(f->site == LAYOUT_NO_SITE ? NULL : &p->sites[f->site], x);
+	set_place(g->site == LAYOUT_NO_SITE ? NULL : &q->sites[g->site], y);
 	return f->kind == g->kind && f->role == g->role && f->section == g->section &&
-	       !strcmp(f->name, g->name) &&
-	       !strcmp(site, g->site == LAYOUT_NO_SITE ? "" : q->sites[g->site].id);
+	       !strcmp(f->name, g->name) && !compare_places(x, y);
 }
 
 /* Facts of @p that @q hasn't. */
@@ -396,7 +463,7 @@ static bool is_of_stack(const struct diff *d, const struct diff_item *item)
 		const struct diff_group *stack = other->after ? other->after : other->before;
 
 		if (other->kind == item->kind && stack && stack->role == LAYOUT_THREAD_STACK &&
-		    !compare_sites(stack->site, g->site))
+		    !compare_places(stack->place, g->place))
 			return true;
 	}
 	return false;
@@ -409,9 +476,9 @@ void diff_init(struct diff *d, const struct layout_program *before,
 
 	*d = (struct diff){ .before = before, .after = after };
 	if (before)
-		d->groups[0] = make_groups(before, &d->nr_groups[0]);
+		make_groups(d, 0, before);
 	if (after)
-		d->groups[1] = make_groups(after, &d->nr_groups[1]);
+		make_groups(d, 1, after);
 	compare_regions(d);
 	compare_facts(d, DIFF_FACT, after, before);
 	compare_facts(d, DIFF_FACT_GONE, before, after);
@@ -435,6 +502,7 @@ void diff_fini(struct diff *d)
 			alloc_free(d->groups[side][i].flags);
 		}
 		alloc_free(d->groups[side]);
+		alloc_free(d->members[side]);
 	}
 	alloc_free(d->items);
 	*d = (struct diff){ 0 };

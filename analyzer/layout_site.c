@@ -32,10 +32,28 @@ static bool is_libc(const char *name)
 	       !strncmp(name, "ld-linux", 8);
 }
 
+/* One function of libc has several names; which one is found depends on the symbols installed. */
+static const char *plain_name(const char *function)
+{
+	static const char *const prefixes[] = { "__libc_", "__GI_", "_" };
+	size_t i = 0;
+
+	while (i < sizeof(prefixes) / sizeof(prefixes[0])) {
+		size_t n = strlen(prefixes[i]);
+
+		if (strncmp(function, prefixes[i], n) || !function[n])
+			i++;
+		else
+			function += n;
+	}
+	return function;
+}
+
 /* "malloc (libc.so.6)"; symbol versions don't matter. */
 static char *frame_text(const struct symbol *sym, const char *module)
 {
-	const char *function = sym->nr_frames ? sym->frames[sym->nr_frames - 1].function : NULL;
+	const char *found = sym->nr_frames ? sym->frames[sym->nr_frames - 1].function : NULL;
+	const char *function = found && is_libc(module) ? plain_name(found) : found;
 	size_t len = function ? strcspn(function, "@") : 0, size = len + strlen(module) + 4;
 	char *text = alloc_zeroed(size);
 
@@ -112,8 +130,7 @@ bool layout_frame_is_malloc(const char *frame)
 {
 	static const char *const names[] = {
 		"malloc", "calloc", "realloc", "reallocarray", "memalign", "aligned_alloc",
-		"posix_memalign", "valloc", "pvalloc", "__libc_malloc", "__libc_calloc",
-		"__libc_realloc", "__libc_memalign",
+		"posix_memalign", "valloc", "pvalloc",
 	};
 	size_t i, len = strcspn(frame, " ");
 
