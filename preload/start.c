@@ -272,7 +272,7 @@ static void on_checkpoint_signal(int sig)
 static void on_exit_status(int status, void *arg)
 {
 	(void)arg;
-	if (!capture_is_on() || tls.vfork_child)
+	if (!capture_is_on() || thread_is_in_other_process())
 		return;
 	capture_finish("exit", status);
 	if (speaks)

@@ -198,6 +198,9 @@ void sud_begin(struct sud_task *task)
 {
 	switch (task->kind) {
 	case TASK_THREAD:
+		(void)thread_begin_task();
+		sud_arm();
+		break;
 	case TASK_VFORKED:
 		sud_arm();
 		break;
@@ -257,6 +260,8 @@ static long clone_task(long nr, const uint64_t arg[6], const struct clone_reques
 		*child = *parent = init;
 		parent->kind = TASK_PARENT;
 	}
+	if (task_shares_block(request->flags))
+		thread_note_shared();
 	if (!shares)
 		task_fork_prepare();
 	tls.vfork_child = shares && suspends;

@@ -113,6 +113,38 @@ static void clone_raw(void)
 	raw(SYS_munmap, (long)stack, STACK_BYTES, 0, 0, 0);
 }
 
+static int nr_sharing;
+
+static long sharing_child(void)
+{
+	int i;
+
+	__atomic_fetch_add(&nr_sharing, 1, __ATOMIC_SEQ_CST);
+	while (__atomic_load_n(&nr_sharing, __ATOMIC_SEQ_CST) <= NR_THREADS)
+		;
+	for (i = 0; i < NR_ROUNDS; i++) {
+		char *p = raw_map(4096 * 4);
+
+		p[0] = 1;
+		raw(SYS_mprotect, (long)p, 4096, PROT_READ, 0, 0);
+		raw(SYS_munmap, (long)p, 4096 * 4, 0, 0, 0);
+	}
+	return 6;
+}
+
+/* Processes that share even thread-local storage with their parent, all at once. */
+static void sharing_raw(void)
+{
+	long pids[NR_THREADS];
+	int i;
+
+	for (i = 0; i < NR_THREADS; i++)
+		pids[i] = clone_on(raw_map(STACK_BYTES), CLONE_VM | SIGCHLD, sharing_child);
+	sharing_child();
+	for (i = 0; i < NR_THREADS; i++)
+		wait_for(pids[i]);
+}
+
 static volatile sig_atomic_t on_alternate, handled;
 
 static void on_signal(int sig)
@@ -222,6 +254,7 @@ int main(int argc, char **argv)
 		void (*run)(void);
 	} ways[] = {
 		{ "fork", fork_raw }, { "vfork", vfork_raw }, { "clone", clone_raw },
+		{ "sharing", sharing_raw },
 		{ "masks", masks }, { "sigsys", sigsys }, { "threads", threads },
 	};
 	size_t i;

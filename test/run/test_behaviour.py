@@ -180,6 +180,7 @@ TASKS = {
     "syscall-fork": (2, 1, 1),
     "raw-fork": (1, 0, 1),
     "clone": (2, 1, 1),
+    "clone-sharing": (1, 9 * 200, 1),
     "abort": (1, 0, 1),
     "crash": (1, 0, 1),
     "quick-exit": (1, 0, 1),
