@@ -83,7 +83,7 @@ def strace(bench):
             break
     else:
         raise Skip(f"strace can't trace here: {done.stderr.decode().strip()}")
-    preload = bench.preload(capture=bench.arguments[0], stacks=128, quiet=1)
+    preload = bench.preload(capture=bench.arguments[0], quiet=1)
     return words + option + [word for name, value in preload.items()
                              for word in ("-E", f"{name}={value}")]
 
@@ -137,7 +137,7 @@ def read_report(bench, path, entry, totals):
                                   f"{outermost.get('module', 'no module')}")
 
 
-def compare(bench, may_be_raw=False, whole_stacks=95):
+def compare(bench, may_be_raw=False, whole_stacks=99):
     """The log and the traces of the run that has just been made. @whole_stacks: %, at least."""
     traces = {}
     for path in bench.trace_files():
@@ -251,7 +251,7 @@ def java(bench):
 def go(bench):
     """
     With libc, so that the library can be preloaded; the runtime makes system calls itself, and
-    calls libc on stacks that lead to nowhere.
+    calls libc on stacks of its own.
     """
     tool = program("/usr/bin/go")
     binary = bench.tmp / "allocate"
@@ -259,7 +259,7 @@ def go(bench):
                    capture_output=True, timeout=harness.TIMEOUT_S,
                    env=bench.environment({"GOCACHE": str(bench.tmp / "cache"),
                                           "GO111MODULE": "off", "CGO_ENABLED": "1"}))
-    run(bench, [str(binary)], may_be_raw=True, whole_stacks=0)
+    run(bench, [str(binary)], may_be_raw=True)
 
 
 @case
