@@ -8,6 +8,7 @@ strace's list of calls with the traces (truth.py). Argument of a case: the tier 
     all       and complete
 """
 import copy
+import functools
 import json
 import os
 import re
@@ -26,6 +27,10 @@ OUTERMOST = re.compile(r"(_start|_dl_start_user|_dl_start|main|__libc_start_main
                        r"runtime\.(rt0_go|mstart|goexit)(\.abi0)?)$")
 
 ENTRY_BYTES = 64
+# libc and the loader have these places also where they are stripped; what follows the call there:
+# clone's _exit of a thread whose function came back, _dl_start_user's jump to the program's entry.
+THREAD_START = b"\x48\x89\xc7\xb8\x3c\x00\x00\x00\x0f\x05"
+LOADER_START = b"\x41\xff\xe4"
 
 
 class Totals:
@@ -54,6 +59,28 @@ class Totals:
                 print(f"    {what}: {number} at {place}")
         for fault in self.faults[:FAULTS_SHOWN]:
             print("    " + fault)
+
+
+@functools.lru_cache(maxsize=1000)
+def code(module, offset):
+    """What the file has at a link-time address; in libc and the loader that is the file offset."""
+    with open(module, "rb") as file:
+        file.seek(offset)
+        return file.read(ENTRY_BYTES)
+
+
+def is_start(frame, entry):
+    """Is the frame where a program or one of its threads begins?"""
+    if OUTERMOST.match(frame.get("function", "")):
+        return True
+    # A stripped program has no name for its entry point.
+    if 0 < int(frame.get("ip", "0"), 16) - entry <= ENTRY_BYTES:
+        return True
+    module = frame.get("module", "")
+    if os.path.basename(module).startswith("libc."):
+        return code(module, int(frame["offset"], 16)).startswith(THREAD_START)
+    return os.path.basename(module).startswith("ld-") and \
+        LOADER_START in code(module, int(frame["offset"], 16))
 
 
 def tally(counts, key):
@@ -127,9 +154,7 @@ def read_report(bench, path, entry, totals):
         if call["origin"] == "self":
             continue
         outermost = call["stack"][-1] if call["stack"] else {}
-        # A stripped program has no name for its entry point.
-        is_complete = bool(OUTERMOST.match(outermost.get("function", ""))) or \
-            0 < int(outermost.get("ip", "0"), 16) - entry <= ENTRY_BYTES
+        is_complete = is_start(outermost, entry)
         totals.add("stacks", 1)
         totals.add("complete", is_complete)
         if not is_complete:
