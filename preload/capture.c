@@ -360,7 +360,7 @@ static void record(const struct event *e)
 	jsonw_num(w, "seq", (int64_t)e->call.event);
 	jsonw_num(w, "t", (int64_t)e->ns);
 	jsonw_num(w, "tid", e->tid);
-	if (tls.vfork_child)
+	if (thread_is_in_other_process())
 		jsonw_num(w, "pid", sys_getpid());
 	jsonw_str(w, "call", calls[e->call.op].name);
 	put_args(w, &e->call);

@@ -79,6 +79,9 @@ uint32_t capture_stack_of_task(void);
 /* Its two innermost frames, taken now if stacks are off; 0 where there is none. */
 void capture_innermost(uint32_t stack, uint64_t ret_ips[2]);
 
+/* What the unwinder asks about the map: bridge_code_fn. Takes the capture lock. */
+bool capture_find_code(uintptr_t addr, uintptr_t *ret_start, uintptr_t *ret_end);
+
 /* Tasks. @call names the function; @child: pid, or -errno. */
 void capture_fork(const char *call, long child, uint32_t stack);
 void capture_thread_start(void);

@@ -132,7 +132,8 @@ long dispatch(long nr, const uint64_t arg[6], enum dispatch_way way)
 		return fork_by_number(nr, arg);
 	switch (nr) {
 	case SYS_exit_group:
-		capture_finish("_exit", (int)arg[0]);
+		if (!tls.other_process)
+			capture_finish("_exit", (int)arg[0]);
 		return make(nr, arg);
 	case SYS_close:
 		return fds_is_own((int)arg[0]) ? -EBADF : make(nr, arg);

@@ -25,6 +25,7 @@
 #include "no_heap.h"
 
 static struct lock_state fork_state;
+static const struct thread_local_state *fork_thread;
 static int fork_parent;
 static bool fork_nested;	/* by a signal handler that interrupted a hook */
 
@@ -42,6 +43,7 @@ void task_fork_prepare(void)
 	thread_gate_close();
 	lock_take(&state);
 	fork_state = state;
+	fork_thread = thread_state();
 	fork_parent = sys_getpid();
 	fork_nested = nested;
 }
@@ -60,6 +62,7 @@ void task_fork_child(void)
 	struct lock_state state = fork_state;
 	int err = errno;
 
+	thread_unshare(fork_thread);
 	sud_arm();
 	start_fork_child(fork_parent, fork_nested);
 	lock_drop(&state);
@@ -84,6 +87,11 @@ long task_vfork_leave(long ret)
 	return hook_result(ret);
 }
 
+bool task_shares_block(uint64_t flags)
+{
+	return (flags & (CLONE_VM | CLONE_VFORK | CLONE_SETTLS)) == CLONE_VM;
+}
+
 void task_clone_enter(long nr, uint64_t first_arg)
 {
 	const uint64_t shares = CLONE_VM | CLONE_VFORK;
@@ -97,6 +105,8 @@ void task_clone_enter(long nr, uint64_t first_arg)
 	tls.clone_shares = !tls.vfork_child && (flags & (shares | CLONE_SETTLS)) == shares;
 	if (tls.clone_shares)
 		tls.vfork_child = true;
+	if (task_shares_block(flags))
+		thread_note_shared();
 	sud_pause();
 }
 
@@ -106,7 +116,7 @@ void task_clone_leave(long ret)
 		if (tls.clone_shares)
 			tls.vfork_child = tls.clone_shares = false;
 		sud_resume();
-	} else if (!tls.tid) {
+	} else if (!thread_begin_task() && !tls.tid) {
 		sud_arm();
 		capture_thread_start();
 	}
