@@ -136,6 +136,7 @@ static struct options parse_options(int argc, char **argv)
 		options.check.is_wanted = true;
 		argv++;
 		argc--;
+		argv[0] = (char *)"vmtrace check";	/* for getopt's messages */
 	}
 	build_long_options(long_options, options.check.is_wanted);
 	while (good && (value = getopt_long(argc, argv, "+o:qhV", long_options, NULL)) != -1) {
