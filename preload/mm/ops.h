@@ -44,9 +44,16 @@ void mm_unmap(struct mm_txn *txn, uint64_t start, uint64_t end);
 /**
  * mm_unmap_fails() - What an unmapping that fails leaves behind: nothing but splits.
  *
- * Return: true if the model knows the reason.
+ * They are made only if the call has failed for that reason.
+ * Return: true if the model knows a reason.
  */
 bool mm_unmap_fails(struct mm_txn *txn, uint64_t start, uint64_t end);
+
+/** mm_is_indivisible() - Would [start, end) have to be cut off where the kernel can't split? */
+bool mm_is_indivisible(struct mm *mm, uint64_t start, uint64_t end);
+
+/** mm_may_expand() - may_expand_vm(): @pages more with @flags, as far as RLIMIT_AS, _DATA go? */
+bool mm_may_expand(const struct mm *mm, uint64_t flags, uint64_t pages);
 
 /**
  * mm_map_over_limit() - A mapping over [start, end) was refused: was it for RLIMIT_AS?

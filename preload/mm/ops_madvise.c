@@ -88,7 +88,7 @@ static bool explained(struct mm *mm, uint64_t start, uint64_t end, uint64_t advi
 	for (; vma && vma->vm_start < end; vma = vma->vm_next)
 		if (refused(mm, vma, advice, err))
 			return true;
-	return false;
+	return err == -EINVAL && mm_is_indivisible(mm, start, end);
 }
 
 /* Advice that fills or guards pages tells something about anon_vmas, even where it fails. */
@@ -128,8 +128,10 @@ void madvise_walk(struct mm_txn *txn, uint64_t start, uint64_t end, madvise_visi
 		if (want.vm_flags == vma->vm_flags && want.name == vma->name)
 			continue;
 		until = vma->vm_end < end ? vma->vm_end : end;
-		if (vma_modify(txn, vma, cur, until, &want, &vma))
+		if (vma_modify(txn, vma, cur, until, &want, &vma)) {
+			txn_doubt_rest(txn, start, end);
 			return;
+		}
 	}
 }
 

@@ -217,6 +217,29 @@ static bool sealed_within(struct mm *mm, uint64_t start, uint64_t end)
 	return false;
 }
 
+/* Is there no room under the limits for a source that stays, once the target is clear? */
+static bool copy_over_limit(struct mm_txn *txn, const struct remap *r)
+{
+	struct mm *mm = txn->mm;
+	const struct vma *vma = vma_lookup(mm, r->addr);
+	uint64_t end = r->new_addr + r->new_len, total = 0, data = 0;
+	struct mm after = *mm;
+
+	if (txn->call->ret != -ENOMEM || !(r->flags & MREMAP_DONTUNMAP) || !vma)
+		return false;
+	for (struct vma *v = find_vma(mm, r->new_addr); v && v->vm_start < end; v = v->vm_next) {
+		uint64_t from = v->vm_start > r->new_addr ? v->vm_start : r->new_addr;
+		uint64_t pages = ((v->vm_end < end ? v->vm_end : end) - from) >> MM_PAGE_SHIFT;
+
+		total += pages;
+		if (vm_flags_is_data(v->vm_flags))
+			data += pages;
+	}
+	after.total_vm -= total;
+	after.data_vm -= data;
+	return !mm_may_expand(&after, vma->vm_flags, r->old_len >> MM_PAGE_SHIFT);
+}
+
 /* The call has failed, yet not by a check: has the model a reason, and what is left behind? */
 static bool remap_failed(struct mm_txn *txn, const struct remap *r)
 {
@@ -227,6 +250,11 @@ static bool remap_failed(struct mm_txn *txn, const struct remap *r)
 
 	if (fixed && mm_unmap_fails(txn, r->new_addr, new_end))
 		return true;
+	/* The copy counts beside its source: asked only after the target was cleared (mremap_to). */
+	if (fixed && copy_over_limit(txn, r)) {
+		mm_unmap(txn, r->new_addr, new_end);
+		return true;
+	}
 	/* With an old length of 0 the target may contain the source. */
 	if (fixed && txn->call->ret == -EFAULT && r->new_addr <= r->addr && r->addr < new_end) {
 		mm_unmap(txn, r->new_addr, new_end);

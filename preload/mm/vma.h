@@ -36,6 +36,12 @@ static inline bool name_has_prefix(const char *name, const char *prefix)
 	return name && strlen(name) >= len && !memcmp(name, prefix, len);
 }
 
+/* Counted as data: is_data_mapping(). */
+static inline bool vm_flags_is_data(uint64_t flags)
+{
+	return (flags & (VM_WRITE | VM_SHARED | VM_GROWSDOWN)) == VM_WRITE;
+}
+
 static inline bool vma_is_file(const struct vma *vma)
 {
 	return vma->file_id != 0;
@@ -59,6 +65,14 @@ static inline bool vma_is_anonymous(const struct vma *vma)
 static inline bool vma_is_kernel_special(const struct vma *vma)
 {
 	return !vma_is_file(vma) && name_has_prefix(vma->name, "[v");
+}
+
+/* vm_ops->may_split: special mappings never, hugetlbfs between huge pages only. */
+static inline bool vma_may_split(const struct vma *vma, uint64_t addr)
+{
+	if (vma_is_kernel_special(vma))
+		return false;
+	return !(vma->vm_flags & VM_HUGETLB) || !(addr & (MM_HUGE_PAGE_SIZE - 1));
 }
 
 static inline bool vma_supports_mlock(const struct vma *vma)

@@ -6,7 +6,9 @@
  */
 #include <errno.h>
 #include <linux/mman.h>
+#include <sys/mman.h>
 #include <sys/shm.h>
+
 
 #include "mm_fixture.h"
 
@@ -147,6 +149,79 @@ static void test_shmat_beyond_the_limit_splits(void)
 	CHECK_EQ(mm_apply(&mm, &call, &effect), 0);
 	CHECK_MAP(&mm, "AABB");
 	CHECK_EQ(effect.uncertain, false);
+}
+
+/*
+ * Huge pages are cut between huge pages only; what was split before that is found out stays.
+ *
+ *     AAAA|HHHHHHHH      over the end of A and the beginning of H
+ *     AABB|HHHHHHHH
+ */
+static void test_indivisible_in_the_way_splits(void)
+{
+	struct vma_desc huge = { .vm_start = 1 << 21, .vm_end = 2 << 21, .dev_minor = 1, .inode = 7,
+				 .name = "/anon_hugepage (deleted)",
+				 .vm_flags = VM_READ | VM_SHARED | VM_MAYSHARE };
+	const uint64_t start = (1 << 21) - 2 * PAGE;
+	struct mm_call call = {
+		.op = MM_MMAP, .ret = -EINVAL,
+		.arg = { start, 4 * PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0 },
+	};
+
+	fixture_init(&mm);
+	apply(&mm, MM_MMAP, start - 2 * PAGE, start - 2 * PAGE, 4 * PAGE, PROT_READ,
+	      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	CHECK_EQ(mm_insert(&mm, &huge), 0);
+	CHECK_EQ(mm.map_count, 2);
+	CHECK_EQ(mm_apply(&mm, &call, &effect), 0);
+	CHECK_EQ(mm.map_count, 3);
+	CHECK_EQ(mm.first->vm_end, start);
+	CHECK_EQ(effect.uncertain, true);	/* other arguments are refused with this error, too */
+	call.ret = -EPERM;
+	call.arg[0] += PAGE;
+	CHECK_EQ(mm_apply(&mm, &call, &effect), 0);
+	CHECK_EQ(mm.map_count, 3);
+}
+
+/* The copy counts beside its source, and the target is cleared before that is asked. */
+static void test_dontunmap_beyond_the_limit_clears_its_target(void)
+{
+	struct mm_call call = {
+		.op = MM_MREMAP, .ret = -ENOMEM,
+		.arg = { AT(0), 4 * PAGE, 4 * PAGE,
+			 MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, AT(6) },
+	};
+
+	fixture_init(&mm);
+	map_pages(&mm, 0, 3, PROT_READ);
+	map_pages(&mm, 7, 1, PROT_READ);
+	CHECK_MAP(&mm, "AAA    B");
+	mm.rlimit_as = 5 * PAGE;
+	CHECK_EQ(mm_apply(&mm, &call, &effect), 0);
+	CHECK_MAP(&mm, "AAA");
+	CHECK_EQ(effect.uncertain, false);
+}
+
+/*
+ * At the limit of vmas no split is made; but where a neighbour may be joined, none is needed.
+ *
+ *     AABB    lock [0, 3): B's first page joins A, if they can be one
+ */
+static void test_a_join_at_the_limit_is_in_doubt(void)
+{
+	struct vma_desc half = { .vm_flags = VM_READ | VM_WRITE, .flags_known = true };
+
+	fixture_init(&mm);
+	half.vm_start = AT(0), half.vm_end = AT(2);
+	CHECK_EQ(mm_insert(&mm, &half), 0);
+	half.vm_start = AT(2), half.vm_end = AT(4);
+	CHECK_EQ(mm_insert(&mm, &half), 0);
+	mm.max_map_count = mm.map_count;
+	apply(&mm, MM_MLOCK, -ENOMEM, AT(0), 3 * PAGE, 0, 0, 0, 0);
+	CHECK_EQ(effect.uncertain, true);
+	CHECK_EQ(effect.start <= AT(0) && effect.end >= AT(3), true);
+	CHECK_EQ(mm_resolve(&mm, AT(0), AT(3)), 0);
+	CHECK_MAP(&mm, "AAAB");
 }
 
 static void test_shmdt_of_what_is_known_from_maps_only(void)
@@ -804,6 +879,9 @@ int main(void)
 	test_io_destroy_unmaps_what_replaced_a_part();
 	test_huge_pages_run_out_of_a_file();
 	test_shmat_beyond_the_limit_splits();
+	test_indivisible_in_the_way_splits();
+	test_dontunmap_beyond_the_limit_clears_its_target();
+	test_a_join_at_the_limit_is_in_doubt();
 	test_shmdt_of_what_is_known_from_maps_only();
 	test_mremap_rounds_huge_pages();
 	test_success_shows_that_a_stack_grew();
