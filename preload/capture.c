@@ -21,6 +21,7 @@
 #include "lock.h"
 #include "modules.h"
 #include "patch.h"
+#include "process.h"
 #include "recorder.h"
 #include "sink.h"
 #include "sys.h"
@@ -465,9 +466,28 @@ static bool is_due(uint64_t now)
 	       now >= last_checkpoint_ns + config.checkpoint_seconds * 1000000000ull;
 }
 
+/* What a failed call leaves behind may depend on the limit it has hit. */
+static void update_limits(const struct event *e)
+{
+	const struct mm_call *call = &e->call;
+	bool refused = call->ret == -ENOMEM || call->ret == -EAGAIN || call->ret == -EPERM;
+	struct jsonw *w;
+
+	if (call->op == MM_BRK)
+		refused = (uint64_t)call->ret != call->arg[0];
+	if (!refused || !process_update_limits(&capture_mm))
+		return;
+	w = recorder_writer();
+	jsonw_event(w, "limits");
+	jsonw_num(w, "t", (int64_t)e->ns);
+	process_put_limits(w, "limits", &capture_mm);
+	recorder_commit_model(w);
+}
+
 /* To the shadow and to the trace. */
 static void tell(struct event *e)
 {
+	update_limits(e);
 	complete(e);
 	e->call.event = ++seq;
 	e->call.own = e->origin == TRACE_ORIGIN_SELF;

@@ -120,7 +120,8 @@ struct vma_desc {
 	uint32_t dev_major, dev_minor;
 	uint64_t inode;
 	const char *name;	/* NULL or "" for none */
-	bool flags_known;	/* vm_flags is complete (read from smaps), not only rwxs */
+	bool flags_known;	/* vm_flags says more than rwxs: all (read from smaps) but for ... */
+	uint64_t vm_flags_unknown;	/* ... the bits that are a guess */
 	bool anon_vma;		/* known to have an anon_vma (private pages were seen) */
 	bool own;		/* vmtrace's own memory */
 };

@@ -19,6 +19,7 @@
 	X(MODULE, "module")		/* an ELF object was loaded or unloaded */ \
 	X(THREAD, "thread")		/* a thread was found, started, ended */ \
 	X(STACK, "stack")		/* new nodes of the stack tree */ \
+	X(LIMITS, "limits")		/* resource limits have changed */ \
 	X(CALL, "call")			/* a system call that may change the map */ \
 	X(HEAP, "heap")			/* a batch of heap operations of one thread */ \
 	X(CHECKPOINT, "checkpoint")	/* the lines up to the next non-checkpoint event belong to it */ \

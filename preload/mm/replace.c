@@ -38,7 +38,7 @@ static void update_flags(struct mm_txn *txn, struct vma *vma, const struct vma *
 	if (!desc->flags_known)
 		return;
 	vma_set_flags(txn, vma, model->vm_flags);
-	vma->vm_flags_unknown = 0;
+	vma->vm_flags_unknown = model->vm_flags_unknown;
 }
 
 /* What of @old is still true for a piece of it, or for something that has grown out of it. */

@@ -17,6 +17,10 @@
 /* Bits that never keep two vmas apart (VM_IGNORE_MERGE). */
 #define VM_IGNORE_MERGE	(VM_SOFTDIRTY | VM_MAYBE_GUARD)
 
+/* What maps alone doesn't tell about a vma. */
+#define VM_NOT_IN_MAPS \
+	(~(VM_ACCESS_FLAGS | VM_SHARED | VM_MAYSHARE | VM_SPECIAL | VM_HUGETLB) & ((1ull << 43) - 1))
+
 #define MM_HUGE_PAGE_SIZE (2ull << 20)
 
 static inline uint64_t page_align(uint64_t addr)
