@@ -23,6 +23,7 @@
 
 #define NR_REGION 256		/* kernel vmas of one region; more are split into several */
 #define NAMES_BYTES 65536
+#define NR_GROWTH 16		/* vmas looked at between unknown memory and a growing vma */
 #define CATCH_UP_INTERVAL 64	/* events between two attempts */
 
 static uint64_t nr_checks;
@@ -200,24 +201,43 @@ static bool is_stack_growth(void)
 	       may_grow(vma);
 }
 
+/* Did the event map or unmap [start, end)? */
+static bool is_of_event(uint64_t start, uint64_t end)
+{
+	const struct verify_range *range = walk.touched->range;
+
+	return walk.touched->effect == VERIFY_MAPPING &&
+	       ((start >= range[0].start && end <= range[0].end) ||
+		(start >= range[1].start && end <= range[1].end));
+}
+
 /*
- * Memory unknown to the shadow, between which and a growing vma everything is mapped: it grew, and
- * what it has grown by was changed by the call just made. Asked only where that is cheap.
+ * Memory unknown to the shadow, between which and a growing vma everything is mapped, or was before
+ * the call just made: it grew, and what it has grown by was changed by that call.
+ *
+ *     shadow        ..........GGGG        G: may grow down
+ *     kernel        ??EE..gggggggg        E: mapped by the event; the hole is its doing, too
  */
 static bool is_part_of_stack_growth(void)
 {
-	struct vma *vma = find_vma(walk.mm, walk.region_end);
 	uint64_t at = walk.region_end;
 	struct vma_desc k;
+	struct vma *vma;
+	int i;
 
-	if (!kmaps_has_query() || !vma || !may_grow(vma))
-		return false;
-	while (at < vma->vm_start) {
-		if (kmaps_query(at, &k, NULL, 0) || k.vm_start > at || k.inode)
+	for (i = 0; kmaps_has_query() && i < NR_GROWTH && !kmaps_query(at, &k, NULL, 0); i++) {
+		if (k.vm_start > at && !is_of_event(at, k.vm_start))
+			return false;
+		if (k.vm_start > at)
+			at = k.vm_start;
+		vma = find_vma(walk.mm, at);
+		if (vma && vma->vm_start < k.vm_end && may_grow(vma))
+			return true;
+		if ((k.inode || (vma && vma->vm_start < k.vm_end)) && !is_of_event(at, k.vm_end))
 			return false;
 		at = k.vm_end;
 	}
-	return true;
+	return false;
 }
 
 /* The same where the two were joined at once: all that is missing lies below a growing vma. */
@@ -537,13 +557,11 @@ void verify_event(struct mm *mm, const struct verify_touched *touched, uint64_t 
 		return;
 	/* The neighbours too: a merge that the shadow missed, or made wrongly, shows there. */
 	vma = find_vma_prev(mm, start, &prev);
-	if (prev)
-		start = prev->vm_start;
+	start = prev ? prev->vm_start : 0;
 	if (vma && vma->vm_start < start)
 		start = vma->vm_start;
 	vma = find_vma(mm, end);
-	if (vma)
-		end = vma->vm_end;
+	end = vma ? vma->vm_end : ~0ull;
 	compare_range(mm, start, end, touched, seq);
 }
 

@@ -78,13 +78,21 @@ bool mm_is_indivisible(struct mm *mm, uint64_t start, uint64_t end)
 	       (high && high->vm_start < end && !vma_may_split(high, end));
 }
 
+/* Of what came to be known by a comparison with maps the flag isn't known. */
+static bool may_grow(const struct vma *vma)
+{
+	if (vma->vm_flags & VM_GROWSDOWN)
+		return true;
+	return (vma->vm_flags_unknown & VM_GROWSDOWN) && !vma_is_file(vma) && !vma_is_shared(vma);
+}
+
 void mm_learn_growth(struct mm_txn *txn, uint64_t addr)
 {
 	struct vma *vma;
 
 	addr &= ~(MM_PAGE_SIZE - 1);
 	vma = find_vma(txn->mm, addr);
-	if (!vma || vma->vm_start <= addr || !(vma->vm_flags & VM_GROWSDOWN))
+	if (!vma || vma->vm_start <= addr || !may_grow(vma))
 		return;
 	vma_set_range(txn, vma, addr, vma->vm_end);
 	vma_learn_present(txn->mm, vma);

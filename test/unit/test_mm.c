@@ -276,6 +276,21 @@ static void test_success_shows_that_a_stack_grew(void)
 	CHECK_EQ(find_vma(&mm, AT(3))->vm_start, AT(5));
 }
 
+/* Of memory known from a comparison nobody knows whether it grows. */
+static void test_what_may_grow_may_have_grown(void)
+{
+	struct vma_desc desc = { .vm_start = AT(4), .vm_end = AT(6), .vm_flags = VM_READ };
+
+	fixture_init(&mm);
+	map_pages(&mm, 6, 1, RW);
+	CHECK_EQ(mm_replace(&mm, AT(4), AT(6), &desc, 1, 0), 0);
+	CHECK_MAP(&mm, "    AAB");
+	protect_pages(&mm, 2, 5, PROT_READ);
+	CHECK_EQ(effect.uncertain, true);
+	CHECK_EQ(mm.first->vm_start, AT(2));
+	CHECK_EQ(mm.last->vm_flags & VM_WRITE, 0);
+}
+
 static void test_sealed_memory_stays(void)
 {
 	fixture_init(&mm);
@@ -885,6 +900,7 @@ int main(void)
 	test_shmdt_of_what_is_known_from_maps_only();
 	test_mremap_rounds_huge_pages();
 	test_success_shows_that_a_stack_grew();
+	test_what_may_grow_may_have_grown();
 	test_sealed_memory_stays();
 	test_mremap_in_place_and_moved();
 	test_mremap_dontunmap_keeps_the_source();
