@@ -251,13 +251,19 @@ static bool is_joined_stack_growth(void)
 	       !compare_pages(vma->vm_start, walk.region_end);
 }
 
+/* Anonymous, for all that it shows a file: nobody sees writes by /proc/PID/mem or ptrace(2), either. */
+static bool is_private_zero(const struct vma *vma)
+{
+	return !(vma->vm_flags & VM_MAYSHARE) && !strcmp(vma_name(walk.mm, vma), "/dev/zero");
+}
+
 /* Private /dev/zero shows the offset that nobody can tell once it was moved. */
 static bool is_offset_in_doubt(void)
 {
 	struct vma *vma = find_vma(walk.mm, walk.region_start);
 
 	for (; vma && vma->vm_start < walk.region_end; vma = vma->vm_next)
-		if (vma->pgoff_state == VM_PGOFF_KNOWN)
+		if (vma->pgoff_state == VM_PGOFF_KNOWN && !is_private_zero(vma))
 			return false;
 	return true;
 }

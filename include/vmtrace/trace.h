@@ -59,7 +59,9 @@
 	X(MM_SET_MEMPOLICY_HOME_NODE, "set_mempolicy_home_node", "addr:x length:n node:n flags:n") \
 	X(MM_PRCTL, "prctl", "option:n arg2:x arg3:x arg4:x arg5:x") \
 	X(MM_IO_SETUP, "io_setup", "nr_events:n ctxp:x ctx:x") \
-	X(MM_IO_DESTROY, "io_destroy", "ctx:x")
+	X(MM_IO_DESTROY, "io_destroy", "ctx:x") \
+	X(MM_IOCTL, "ioctl", "fd:n request:x argp:x start:x length:n mode:n") \
+	X(MM_CLOSE, "close", "fd:n")
 
 /* Who made a call. */
 #define TRACE_ORIGINS(X) \

@@ -64,6 +64,8 @@ enum vma_boundary vma_boundary(const struct mm *mm, const struct vma *vma)
 		return VMA_BOUNDARY_PGOFF;
 	if (match_policy(prev, vma) == VERDICT_NO)
 		return VMA_BOUNDARY_POLICY;
+	if (match_uffd(prev, vma) < VERDICT_LIKELY)
+		return VMA_BOUNDARY_FLAGS;
 	if (match_name(prev, vma) == VERDICT_NO)
 		return VMA_BOUNDARY_NAME;
 	if (!verdict_is_taken(match_anon_vma(mm, prev, vma)))

@@ -184,6 +184,7 @@ int vma_modify(struct mm_txn *txn, struct vma *vma, uint64_t start, uint64_t end
 	part.vm_flags = want->vm_flags;
 	part.vm_flags_unknown = want->vm_flags_unknown;
 	part.policy_id = want->policy_id;
+	part.uffd_ctx = want->uffd_ctx;
 	part.name = want->name;
 
 	look_around(mm, &s, vma, &part);
@@ -213,6 +214,7 @@ int vma_modify(struct mm_txn *txn, struct vma *vma, uint64_t start, uint64_t end
 	vma_set_flags(txn, vma, want->vm_flags);
 	vma->vm_flags_unknown = want->vm_flags_unknown;
 	vma->policy_id = want->policy_id;
+	vma->uffd_ctx = want->uffd_ctx;
 	vma->name = want->name;
 	report(txn, &s, start, end, vma);
 	*ret_vma = vma;

@@ -19,6 +19,7 @@ int op_mremap(struct mm_txn *txn);
 int op_mprotect(struct mm_txn *txn);
 int op_brk(struct mm_txn *txn);
 int op_madvise(struct mm_txn *txn);
+int op_process_madvise(struct mm_txn *txn);
 int op_mlock(struct mm_txn *txn);
 int op_mlockall(struct mm_txn *txn);
 int op_mseal(struct mm_txn *txn);
@@ -29,6 +30,8 @@ int op_io_destroy(struct mm_txn *txn);
 int op_mbind(struct mm_txn *txn);
 int op_home_node(struct mm_txn *txn);
 int op_prctl(struct mm_txn *txn);
+int op_ioctl(struct mm_txn *txn);
+int op_close(struct mm_txn *txn);
 
 /* Shared by the operations. */
 

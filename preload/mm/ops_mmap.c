@@ -296,6 +296,7 @@ int op_remap_file_pages(struct mm_txn *txn)
 					   VM_LOCKED | VM_HUGETLB | VM_DONTEXPAND)) |
 			 mm->def_flags;
 	model.policy_id = 0;
+	model.uffd_ctx = 0;
 	model.event = call->event;
 	model.own = call->own;
 	mm_unmap(txn, start, end);

@@ -121,6 +121,17 @@ static struct vma *split_locked(struct mm_txn *txn, const struct remap *r, struc
 	return src;
 }
 
+/*
+ * What has moved is registered no longer (mremap_userfaultfd_prep), together with what it joined
+ * there, unless the userfaultfd asked to be told of moves.
+ */
+static void drop_context(struct mm_txn *txn, struct vma *vma)
+{
+	vma_set_flags(txn, vma, vma->vm_flags & ~VM_UFFD_MASK);
+	vma->vm_flags_unknown |= VM_UFFD_MASK;
+	vma->uffd_ctx = 0;
+}
+
 static void move_vma(struct mm_txn *txn, const struct remap *r, struct vma *src)
 {
 	struct mm *mm = txn->mm;
@@ -152,6 +163,8 @@ static void move_vma(struct mm_txn *txn, const struct remap *r, struct vma *src)
 	if (!(r->flags & MREMAP_DONTUNMAP) && r->old_len)
 		mm_unmap(txn, r->addr, r->addr + r->old_len);
 	vma = vma_lookup(mm, r->new_addr);
+	if (vma && (vma->vm_flags & VM_UFFD_MASK))
+		drop_context(txn, vma);
 	if (vma && (vma->vm_flags & VM_WRITE) && (vma->vm_flags & VM_LOCKED_MASK) == VM_LOCKED &&
 	    r->new_len > r->old_len && !vma_is_file(vma))
 		vma_learn_present(mm, vma);
@@ -177,7 +190,7 @@ static void grow_in_place(struct mm_txn *txn, const struct remap *r, struct vma 
 	mm_unmap(txn, model.vm_start, model.vm_end);
 	vma = vma_place(txn, &model, MERGE_EXTEND, NULL);
 	if ((vma->vm_flags & VM_WRITE) && (vma->vm_flags & VM_LOCKED_MASK) == VM_LOCKED &&
-	    !vma_is_file(vma))
+	    !vma_is_file(vma) && !(vma->vm_flags & VM_UFFD_MASK))
 		vma_learn_present(txn->mm, vma);
 	txn->effect->vma = vma;
 }
@@ -308,6 +321,16 @@ static bool may_move_several(const struct vma *vma)
 	if (vma->vm_flags & VM_UFFD_MASK)
 		return false;
 	return !vma_is_file(vma) || !(vma->has_close || vma_is_anonymous(vma));
+}
+
+/*
+ * Refused for what is sealed, yet nothing is, as far as is known: a sealed stack has grown into the
+ * source or the target.
+ */
+static bool unseen_seal(struct mm *mm, const struct mm_call *call, const struct remap *r)
+{
+	return call->ret == -EPERM && !sealed_within(mm, r->addr, r->addr + r->old_len) &&
+	       !sealed_within(mm, r->new_addr, r->new_addr + r->new_len);
 }
 
 static int remap_several(struct mm_txn *txn, const struct remap *whole)
@@ -459,7 +482,9 @@ int op_mremap(struct mm_txn *txn)
 	}
 	if (params_are_bad(mm, &r))
 		return 0;
-	if (fixed && r.old_len == r.new_len && (mm->rules & MM_RULE_MULTI_MREMAP))
+	if (unseen_seal(mm, call, &r))
+		err = -EPERM;
+	else if (fixed && r.old_len == r.new_len && (mm->rules & MM_RULE_MULTI_MREMAP))
 		err = remap_several(txn, &r);
 	else
 		err = remap_one(txn, &r, true);

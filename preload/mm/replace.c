@@ -57,6 +57,7 @@ static void keep_knowledge(struct vma *model, const struct vma *old, const struc
 		model->file_id = old->file_id;
 	}
 	model->policy_id = old->policy_id;
+	model->uffd_ctx = old->uffd_ctx;
 	model->file_bytes = old->file_bytes;
 	model->has_close = old->has_close;
 	model->event = old->event;

@@ -23,6 +23,17 @@
 
 #define MM_HUGE_PAGE_SIZE (2ull << 20)
 
+/* A userfaultfd context by the descriptor it was registered with, and by the registration. */
+static inline uint64_t uffd_ctx_new(int fd, uint64_t event)
+{
+	return (uint64_t)(uint32_t)(fd + 1) << 32 | (uint32_t)event;
+}
+
+static inline int uffd_ctx_fd(uint64_t ctx)
+{
+	return (int)(ctx >> 32) - 1;
+}
+
 static inline uint64_t page_align(uint64_t addr)
 {
 	return (addr + MM_PAGE_SIZE - 1) & ~(MM_PAGE_SIZE - 1);

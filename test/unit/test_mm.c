@@ -304,6 +304,75 @@ static void test_sealed_memory_stays(void)
 	CHECK_EQ(find_vma(&mm, AT(0))->vm_flags & VM_READ, 0);
 }
 
+/* EPERM though nothing is sealed: a sealed stack has grown into the way, and nothing has moved. */
+static void test_mremap_stops_at_an_unseen_seal(void)
+{
+	fixture_init(&mm);
+	map_pages(&mm, 0, 2, PROT_READ);
+	apply(&mm, MM_MREMAP, -EPERM, AT(0), 3 * PAGE, 3 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
+	      AT(8), 0);
+	CHECK_MAP(&mm, "AA");
+	CHECK_EQ(effect.uncertain, true);
+}
+
+/*
+ * Registered with a userfaultfd; what the last close(2) leaves is in doubt.
+ *
+ *     AAAAAA → AABBCC → AABBCC, B's second page taken back: it joins C
+ */
+static void test_userfaultfd_keeps_apart(void)
+{
+	const uint64_t add = 0xc020aa00, take_back = 0x8010aa01;
+
+	fixture_init(&mm);
+	map_pages(&mm, 0, 6, PROT_READ);
+	apply(&mm, MM_IOCTL, 0, 5, add, 0, AT(2), 2 * PAGE, 1);
+	CHECK_MAP(&mm, "AABBCC");
+	CHECK_EQ(find_vma(&mm, AT(2))->vm_flags & VM_UFFD_MISSING, VM_UFFD_MISSING);
+	apply(&mm, MM_IOCTL, 0, 5, take_back, 0, AT(3), PAGE, 0);
+	CHECK_MAP(&mm, "AABCCC");
+	CHECK_EQ(effect.uncertain, false);
+	/* By the same number, most likely the same one; by another, not. */
+	apply(&mm, MM_IOCTL, 0, 5, add, 0, AT(3), PAGE, 1);
+	CHECK_MAP(&mm, "AABBCC");
+	apply(&mm, MM_IOCTL, 0, 6, add, 0, AT(4), PAGE, 1);
+	CHECK_MAP(&mm, "AABBCD");
+	CHECK_EQ(effect.uncertain, true);
+	/* What moves is registered no longer, most likely. */
+	apply(&mm, MM_MREMAP, AT(9), AT(4), PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, AT(9), 0);
+	CHECK_EQ(find_vma(&mm, AT(9))->vm_flags & VM_UFFD_MISSING, 0);
+	apply(&mm, MM_CLOSE, 0, 5, 0, 0, 0, 0, 0);
+	CHECK_EQ(effect.uncertain, true);
+	CHECK_MAP(&mm, "AAAA B   C");
+	CHECK_EQ(mm_resolve(&mm, AT(0), AT(4)), 0);
+	/* A child has no part in it. */
+	apply(&mm, MM_IOCTL, 0, 5, add, 0, AT(0), PAGE, 1);
+	CHECK_EQ(mm_fork_child(&mm), 0);
+	CHECK_EQ(mm.first->vm_flags & VM_UFFD_MISSING, 0);
+}
+
+static void test_process_madvise_of_oneself(void)
+{
+	const struct mm_range ranges[] = { { AT(0), AT(1) }, { AT(3), AT(5) }, { AT(6), AT(7) } };
+	struct mm_call call = {
+		.op = MM_PROCESS_MADVISE, .arg = { 3, 0, 3, MADV_DONTDUMP, 0 }, .ret = PAGE,
+		.ranges = ranges, .nr_ranges = 3,
+	};
+
+	fixture_init(&mm);
+	map_pages(&mm, 0, 4, PROT_READ);
+	map_pages(&mm, 6, 2, PROT_READ);
+	CHECK_MAP(&mm, "AAAA  BB");
+	/* The second reaches into the hole, the third is not come to. */
+	CHECK_EQ(mm_apply(&mm, &call, &effect), 0);
+	CHECK_MAP(&mm, "ABBC  DD");
+	CHECK_EQ(effect.uncertain, true);
+	call.nr_ranges = 0;
+	call.ret = 4 * PAGE;
+	CHECK_EQ(mm_apply(&mm, &call, &effect), 0);
+	CHECK_MAP(&mm, "ABBC  DD");
+}
+
 static void test_mremap_in_place_and_moved(void)
 {
 	fixture_init(&mm);
@@ -902,6 +971,9 @@ int main(void)
 	test_success_shows_that_a_stack_grew();
 	test_what_may_grow_may_have_grown();
 	test_sealed_memory_stays();
+	test_mremap_stops_at_an_unseen_seal();
+	test_userfaultfd_keeps_apart();
+	test_process_madvise_of_oneself();
 	test_mremap_in_place_and_moved();
 	test_mremap_dontunmap_keeps_the_source();
 	test_a_hole_is_joined_from_one_side();
