@@ -61,8 +61,11 @@ static int change_range(struct mm_txn *txn, bool add)
 		if (vma->vm_start > cur)
 			cur = vma->vm_start;
 		/* One that has no context is passed over; so is one that is registered already. */
-		if (!add && !((vma->vm_flags | vma->vm_flags_unknown) & VM_UFFD_MASK))
+		if (!add && !(vma->vm_flags & VM_UFFD_MASK)) {
+			if (vma->vm_flags_unknown & VM_UFFD_MASK)
+				txn_doubt(txn, vma->vm_start, vma->vm_end);
 			continue;
+		}
 		if (add && (vma->vm_flags & VM_UFFD_MASK & ~vma->vm_flags_unknown) &&
 		    !(flags & ~vma->vm_flags))
 			continue;

@@ -62,10 +62,12 @@ static void keep_knowledge(struct vma *model, const struct vma *old, const struc
 	model->has_close = old->has_close;
 	model->event = old->event;
 	model->own |= old->own;
-	if (!desc->anon_vma && old->anon_vma != ANON_VMA_NONE) {
+	if (old->anon_vma == ANON_VMA_NONE)
+		return;
+	model->anon_vma_forked = old->anon_vma_forked;
+	if (!desc->anon_vma) {
 		model->anon_vma = old->anon_vma;
 		model->anon_vma_id = old->anon_vma_id;
-		model->anon_vma_forked = old->anon_vma_forked;
 	}
 }
 

@@ -261,7 +261,8 @@ static bool verify(const struct step *s, uint64_t nr)
 	if (!same)
 		same_as_kernel(true);
 	if (s->kind == STEP_CALL)
-		show_hidden(s->call.ret > 0 ? (uint64_t)s->call.ret : s->call.arg[0]);
+		show_hidden(s->call.op == MM_IOCTL ? s->call.arg[3] :
+			    s->call.ret > 0 ? (uint64_t)s->call.ret : s->call.arg[0]);
 	return false;
 }
 

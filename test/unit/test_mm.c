@@ -291,6 +291,21 @@ static void test_what_may_grow_may_have_grown(void)
 	CHECK_EQ(mm.last->vm_flags & VM_WRITE, 0);
 }
 
+/* Seen to have private pages: it is still the forked one that it was. */
+static void test_replace_keeps_what_is_known_of_a_fork(void)
+{
+	struct vma_desc desc = { .vm_start = AT(1), .vm_end = AT(4), .anon_vma = true,
+				 .vm_flags = VM_READ | VM_WRITE };
+
+	fixture_init(&mm);
+	apply(&mm, MM_MMAP, AT(2), AT(2), 2 * PAGE, RW,
+	      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_POPULATE, -1, 0);
+	CHECK_EQ(mm_fork_child(&mm), 0);
+	CHECK_EQ(mm_replace(&mm, AT(1), AT(4), &desc, 1, 0), 0);
+	CHECK_EQ(mm.first->anon_vma, ANON_VMA_PRESENT);
+	CHECK_EQ(mm.first->anon_vma_forked, ANON_VMA_FORKED_YES);
+}
+
 static void test_sealed_memory_stays(void)
 {
 	fixture_init(&mm);
@@ -345,6 +360,9 @@ static void test_userfaultfd_keeps_apart(void)
 	CHECK_EQ(effect.uncertain, true);
 	CHECK_MAP(&mm, "AAAA B   C");
 	CHECK_EQ(mm_resolve(&mm, AT(0), AT(4)), 0);
+	/* What has most likely lost its context is not cut by taking it back once more. */
+	apply(&mm, MM_IOCTL, 0, 6, take_back, 0, AT(1), PAGE, 0);
+	CHECK_MAP(&mm, "AAAA B   C");
 	/* A child has no part in it. */
 	apply(&mm, MM_IOCTL, 0, 5, add, 0, AT(0), PAGE, 1);
 	CHECK_EQ(mm_fork_child(&mm), 0);
@@ -970,6 +988,7 @@ int main(void)
 	test_mremap_rounds_huge_pages();
 	test_success_shows_that_a_stack_grew();
 	test_what_may_grow_may_have_grown();
+	test_replace_keeps_what_is_known_of_a_fork();
 	test_sealed_memory_stays();
 	test_mremap_stops_at_an_unseen_seal();
 	test_userfaultfd_keeps_apart();
