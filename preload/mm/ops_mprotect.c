@@ -64,7 +64,8 @@ static bool refused(const struct vma *vma, const struct vma *want, int64_t err)
 	case -EACCES:
 		return want->vm_flags & ~may & VM_ACCESS_FLAGS;
 	case -EPERM:
-		return vma->vm_flags & VM_SEALED;
+		/* The first of which nobody knows: what grows out of sealed memory is sealed, too. */
+		return (vma->vm_flags | vma->vm_flags_unknown) & VM_SEALED;
 	default:
 		return false;
 	}
