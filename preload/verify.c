@@ -35,6 +35,7 @@ static struct walk {
 	const struct verify_touched *touched;
 	uint64_t seq;
 	unsigned int nr_diffs, nr_vmas;
+	bool start_grown;		/* where the event began, a stack was found to have grown */
 	bool open;			/* a region is being grown */
 	uint64_t region_start, region_end;
 	struct vma_desc kernel[NR_REGION];
@@ -294,12 +295,27 @@ static bool is_unexplained(const struct verify_range *range)
 	}
 }
 
+/* mprotect() walks up from its start, where the shadow had a hole and stopped: a stack has grown. */
+static bool is_walked_from_growth(unsigned int fields)
+{
+	const struct verify_range *range = &walk.touched->range[0];
+
+	return walk.start_grown && fields == FIELD_PERMS && walk.touched->effect == VERIFY_PERMS &&
+	       walk.region_start >= range->start && walk.region_end <= range->end;
+}
+
 static enum trace_cause classify(unsigned int fields)
 {
+	uint64_t start = walk.touched->range[0].start;
+
 	if (verify_is_own(walk.region_start, walk.region_end))
 		return TRACE_CAUSE_OWN_MAPPING;
 	if (is_stack_growth() ||
-	    (fields == FIELD_MAPPED && (is_part_of_stack_growth() || is_joined_stack_growth())))
+	    (fields == FIELD_MAPPED && (is_part_of_stack_growth() || is_joined_stack_growth()))) {
+		walk.start_grown |= start >= walk.region_start && start < walk.region_end;
+		return TRACE_CAUSE_STACK_GROWTH;
+	}
+	if (is_walked_from_growth(fields))
 		return TRACE_CAUSE_STACK_GROWTH;
 	if (!fields || (fields == FIELD_OFFSET && is_offset_in_doubt()))
 		return TRACE_CAUSE_MERGE_RULE;
@@ -456,7 +472,7 @@ static unsigned int compare_range(struct mm *mm, uint64_t start, uint64_t end,
 	walk.touched = touched;
 	walk.seq = seq;
 	walk.nr_diffs = walk.nr_vmas = 0;
-	walk.open = false;
+	walk.open = walk.start_grown = false;
 	walk.nr_kernel = 0;
 	walk.names_len = 0;
 	err = kmaps_walk(start, end, visit, NULL);

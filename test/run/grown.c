@@ -70,6 +70,14 @@ static void known(void)
 	expect(!mprotect(base + 5 * page, 16 * page, PROT_READ), "mprotect");
 }
 
+/* It begins in what has grown unseen, and ends in a hole. */
+static void walked(void)
+{
+	grow(3, 8);
+	map(10, 2, PROT_NONE, 0);
+	expect(mprotect(base + 4 * page, 16 * page, RW) && errno == ENOMEM, "mprotect");
+}
+
 /* Whether dropping PROT_WRITE takes VM_ACCOUNT along hinges on an unseen fault. */
 static void sealed(void)
 {
@@ -109,7 +117,8 @@ int main(int argc, char **argv)
 	static const struct {
 		const char *name;
 		void (*run)(void);
-	} ways[] = { { "cut", cut }, { "cover", cover }, { "known", known }, { "sealed", sealed },
+	} ways[] = { { "cut", cut }, { "cover", cover }, { "known", known },
+		     { "walked", walked }, { "sealed", sealed },
 		     { "limit", limit } };
 
 	page = (size_t)sysconf(_SC_PAGESIZE);
