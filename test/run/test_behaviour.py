@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The C programs beside this file: what their traces must hold, and that they notice nothing."""
 import json
+import os
 import random
 import struct
 import subprocess
@@ -142,6 +143,22 @@ def unseen(bench):
     trace = bench.only_trace()
     summary = bench.check(trace)
     expect(summary["verify"]["not_captured"] >= 3, "three changes were found")
+
+
+@case
+def grown(bench):
+    """Nothing that page faults, limits and flags in doubt lead to is unexplained."""
+    way = bench.arguments[0]
+    if bench.run([bench.program, way]).status == 77:
+        raise harness.Skip("no mseal(2) here")
+    bench.run_both([bench.program, way])
+    for summary in bench.check_all():
+        expect_equal(summary["verify"]["not_captured"], 0, "not captured")
+        expect_equal(summary["verify"]["replay"]["diverged"], 0, "diverged")
+    seen = {record["ev"] for path in bench.traces.iterdir() for record in records(path)}
+    if way == "limit" and not bench.unprivileged and not os.geteuid():
+        return  # who may lock everything has no limit
+    expect_equal("limits" in seen, way == "limit", "a changed limit")
 
 
 @case
