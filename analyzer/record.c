@@ -143,6 +143,7 @@ static int decode_module(struct decode *d, struct record *rec)
 static const struct field thread_fields[] = {
 	FIELD(struct rec_thread, tid, 0, F_I64),
 	FIELD(struct rec_thread, op, 0, F_STR),
+	FIELD(struct rec_thread, stack, OPTIONAL, F_U32),
 };
 
 static int decode_thread(struct decode *d, struct record *rec)
@@ -152,8 +153,9 @@ static int decode_thread(struct decode *d, struct record *rec)
 	if (TAKE(d, d->doc, "", thread_fields, th) ||
 	    take_name(d, d->doc, "name", "name_hex", &th->name))
 		return -EINVAL;
-	if (strcmp(th->op, "present") && strcmp(th->op, "start") && strcmp(th->op, "end"))
-		return bad(d->err, "op is not \"present\", \"start\" or \"end\"");
+	if (strcmp(th->op, "present") && strcmp(th->op, "create") && strcmp(th->op, "start") &&
+	    strcmp(th->op, "end"))
+		return bad(d->err, "op is unknown");
 	return 0;
 }
 

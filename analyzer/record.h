@@ -73,6 +73,7 @@ struct rec_module {
 struct rec_thread {
 	int64_t tid;
 	const char *op, *name;
+	uint32_t stack;			/* create only */
 };
 
 struct rec_stack {

@@ -94,6 +94,7 @@ bool capture_find_code(uintptr_t addr, uintptr_t *ret_start, uintptr_t *ret_end)
 
 /* Tasks. @call names the function; @child: pid, or -errno. */
 void capture_fork(const char *call, long child, uint32_t stack);
+void capture_thread_create(uint32_t stack);	/* by the caller, which has that stack */
 void capture_thread_start(void);
 void capture_thread_end(void);	/* under the capture lock */
 

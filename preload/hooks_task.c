@@ -384,6 +384,7 @@ EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(
 			  void *arg)
 {
 	struct launch *l = NULL;
+	uint32_t stack;
 	int err;
 
 	next_resolve();
@@ -393,8 +394,11 @@ EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(
 		return next.pthread_create_(thread, attr, start, arg);
 	l->start = start;
 	l->arg = arg;
+	stack = capture_stack_of_task();
 	err = next.pthread_create_(thread, attr, launch_run, l);
 	if (err)
 		launch_put(l);
+	else
+		capture_thread_create(stack);
 	return err;
 }

@@ -107,6 +107,7 @@ void task_clone_enter(long nr, uint64_t first_arg)
 		tls.vfork_child = true;
 	if (task_shares_block(flags))
 		thread_note_shared();
+	tls.thread_stack = flags & CLONE_THREAD ? capture_stack_of_task() : 0;
 	sud_pause();
 }
 
@@ -116,6 +117,9 @@ void task_clone_leave(long ret)
 		if (tls.clone_shares)
 			tls.vfork_child = tls.clone_shares = false;
 		sud_resume();
+		if (ret > 0 && tls.thread_stack)
+			capture_thread_create(tls.thread_stack);
+		tls.thread_stack = 0;
 	} else if (!thread_begin_task() && !tls.tid) {
 		sud_arm();
 		capture_thread_start();
@@ -148,7 +152,7 @@ void capture_fork(const char *call, long child, uint32_t stack)
 	errno = err;
 }
 
-static void put_thread(const char *op)
+static void put_thread(const char *op, uint32_t stack)
 {
 	struct jsonw *w = recorder_writer();
 
@@ -156,7 +160,24 @@ static void put_thread(const char *op)
 	jsonw_num(w, "t", (int64_t)recorder_now());
 	jsonw_num(w, "tid", thread_tid());
 	jsonw_str(w, "op", op);
+	if (stack)
+		jsonw_num(w, "stack", stack);
 	recorder_commit(w);
+}
+
+void capture_thread_create(uint32_t stack)
+{
+	struct lock_state state;
+	int err = errno;
+
+	if (!capture_is_on() || tls.locked)
+		return;
+	tls.depth++;
+	lock_take(&state);
+	put_thread("create", stack);
+	lock_drop(&state);
+	tls.depth--;
+	errno = err;
 }
 
 void capture_thread_start(void)
@@ -169,7 +190,7 @@ void capture_thread_start(void)
 	(void)thread_self();
 	lock_take(&state);
 	mmget(&capture_mm);
-	put_thread("start");
+	put_thread("start", 0);
 	lock_drop(&state);
 	tls.depth--;
 }
@@ -181,5 +202,5 @@ void capture_thread_end(void)
 		return;
 	if (capture_mm.mm_users > 1)
 		mmput(&capture_mm);
-	put_thread("end");
+	put_thread("end", 0);
 }

@@ -40,6 +40,7 @@ struct thread_local_state {
 	volatile uintptr_t raw_ip;	/* behind the system call that SIGSYS interrupted, or 0 */
 	uint32_t self_test_seen;	/* bits by enum mm_op */
 	uint32_t vfork_stack;		/* of the vfork under way */
+	uint32_t thread_stack;		/* of the thread being made, 0: none is */
 	int tid;
 	struct thread *thread;
 	bool other_process;		/* a task that shares our memory, but is no thread of ours */
