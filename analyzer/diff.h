@@ -2,7 +2,9 @@
 /*
  * What two layouts of a program differ in.
  *
- * Regions are compared by groups: all vmas of one role, section, file and site, wherever they lie.
+ * Regions are compared by groups: all vmas of one role, section, file and mapping function, wherever
+ * they lie. The function is the innermost frame outside libc: whoever happens to be above it when an
+ * allocator needs another piece is chance, and only told as the site to blame.
  * Nothing is judged here: every group whose figures lie outside the earlier layout's spans is an item.
  * Tolerances and rules are check's business.
  */
@@ -17,11 +19,17 @@ struct diff_group {
 	enum layout_section section;	/* LAYOUT_NO_SECTION in an item: the whole object */
 	const char *name;		/* "" for none */
 	const char *origin;
-	const struct layout_site *site;	/* NULL: none is known, or it does not matter for the role */
+	const char *place[2];		/* innermost frames up to one outside libc; NULL: none */
+	const struct layout_site *site;	/* of the most bytes; in an item: of the most that are new */
 	struct span count;		/* vmas */
 	struct span bytes, resident, huge;
 	char *perms, *flags;		/* all that occur, sorted, separated by a space */
+	const struct diff_member *members;	/* by site */
+	size_t nr_members;
 };
+
+/* A region of a group. */
+struct diff_member;
 
 /*
  * X(symbol, name): worst first. A group that has several is told by each of them. "split": more vmas
@@ -49,6 +57,7 @@ struct diff_item {
 struct diff {
 	const struct layout_program *before, *after;	/* NULL: it is not in that layout */
 	struct diff_group *groups[2];
+	struct diff_member *members[2];
 	size_t nr_groups[2];
 	struct diff_item *items;		/* by kind, then by how much */
 	size_t nr_items, cap_items;

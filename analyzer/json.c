@@ -21,6 +21,20 @@ struct json_t *js_parse(const char *text, size_t len, char *err, size_t err_size
 	return v;
 }
 
+struct json_t *js_load(const char *path, char *err, size_t err_size)
+{
+	json_error_t error;
+	json_t *v = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
+
+	if (v)
+		return v;
+	if (error.line > 0)
+		snprintf(err, err_size, "%s:%d: %s", path, error.line, error.text);
+	else
+		snprintf(err, err_size, "%s: %s", path, strerror(errno));
+	return NULL;
+}
+
 void js_free(struct json_t *v)
 {
 	json_decref(v);

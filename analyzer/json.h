@@ -23,6 +23,9 @@ struct json_t;
  * Return: the value, to be released by js_free(), or NULL.
  */
 struct json_t *js_parse(const char *text, size_t len, char *err, size_t err_size);
+
+/* The same for a file that is one document; @err: "file:line: what". */
+struct json_t *js_load(const char *path, char *err, size_t err_size);
 void js_free(struct json_t *v);
 struct json_t *js_ref(struct json_t *v);
 

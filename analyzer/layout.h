@@ -19,6 +19,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "table.h"
+
 struct json_t;
 struct trace;
 
@@ -85,6 +87,7 @@ struct layout_region {
 	uint64_t offset;		/* bytes into the file */
 	uint32_t site;			/* index of the call that mapped it, or LAYOUT_NO_SITE */
 	struct span bytes, resident, huge;
+	bool is_merged;			/* one vma with the region before it, which another site mapped */
 	uint64_t traces;		/* in how many it is */
 };
 
@@ -114,6 +117,7 @@ struct layout_program {
 	struct span total[LAYOUT_NR_TOTALS];
 	struct layout_site *sites;
 	size_t nr_sites, cap_sites;
+	struct table site_of_hash;
 	struct layout_region *regions;	/* by address in the first trace */
 	size_t nr_regions, cap_regions;
 	struct layout_fact *facts;
@@ -164,6 +168,7 @@ uint32_t layout_site_add(struct layout_program *program, char *const *frames, si
 struct layout_region *layout_region_new(struct layout_program *program);
 struct layout_fact *layout_fact_new(struct layout_program *program);
 struct layout_heap *layout_heap_new(struct layout_program *program);
+void layout_program_init(struct layout_program *program, const char *name);
 void layout_program_fini(struct layout_program *program);
 void layout_merge(struct layout_program *into, const struct layout_program *from);
 

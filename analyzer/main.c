@@ -11,19 +11,27 @@
 #include <unistd.h>
 
 #include "alloc.h"
+#include "commands.h"
 #include "json.h"
 #include "out.h"
 #include "report.h"
 #include "suggest.h"
 #include "tree.h"
 
-enum { EXIT_OK = 0, EXIT_UNUSABLE = 2 };
-
 static const struct view *const views[] = {
 	&view_summary, &view_maps, &view_events, &view_mm, &view_heap, &view_leaks, &view_frames,
 	&view_verify,
 };
 
+static const struct {
+	const char *name, *brief;
+	int (*run)(int argc, char **argv);
+} commands[] = {
+	{ "layout", "what address spaces are made of, without addresses, as JSON", cmd_layout },
+	{ "diff", "what differs between two layouts", cmd_diff },
+};
+
+enum { NR_COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 enum { NR_VIEWS = sizeof(views) / sizeof(views[0]) };
 
 static const struct option long_options[] = {
@@ -67,6 +75,9 @@ static void print_help(const struct view *view)
 	printf("%s\nViews:\n", usage_text);
 	for (i = 0; i < NR_VIEWS; i++)
 		printf("  %-10s %s%s\n", views[i]->name, views[i]->brief, i ? "" : " (default)");
+	printf("\nCommands on several traces at once:\n");
+	for (i = 0; i < NR_COMMANDS; i++)
+		printf("  %-10s %s\n", commands[i].name, commands[i].brief);
 	printf("\nOptions:\n%s\nExit status: 0 fine, 2 the input or the call is unusable.\n",
 	       general_help);
 }
@@ -90,6 +101,8 @@ static int unknown_view(const char *typed)
 
 	for (i = 0; i < NR_VIEWS; i++)
 		suggest(&best, typed, views[i]->name);
+	for (i = 0; i < NR_COMMANDS; i++)
+		suggest(&best, typed, commands[i].name);
 	return unusable_word("view, and no such file:", typed, &best, "");
 }
 
@@ -316,8 +329,12 @@ static bool is_misspelt_view(const char *word)
 int main(int argc, char **argv)
 {
 	struct command cmd = { .opt = { .at = { MOMENT_END, 0 }, .call = -1 } };
-	int status = parse_options(&cmd, argc, argv);
+	int i, status;
 
+	for (i = 0; i < NR_COMMANDS && argc > 1; i++)
+		if (!strcmp(argv[1], commands[i].name))
+			return finish(commands[i].run(argc - 1, argv + 1));
+	status = parse_options(&cmd, argc, argv);
 	if (status != EXIT_OK)
 		return status;
 	if (optind < argc)

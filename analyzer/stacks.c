@@ -6,7 +6,7 @@
 #include "alloc.h"
 
 struct loaded {
-	uint64_t start, end;
+	uint64_t start, end, flags;
 	uint32_t module;
 };
 
@@ -60,13 +60,13 @@ static size_t forget_range(struct stacks *s, uint64_t start, uint64_t end)
 	return from;
 }
 
-static void load_segment(struct stacks *s, uint64_t start, uint64_t end, uint32_t module)
+static void load_segment(struct stacks *s, const struct rec_range *seg, uint32_t module)
 {
-	size_t at = forget_range(s, start, end);
+	size_t at = forget_range(s, seg->start, seg->end);
 
 	s->loaded = alloc_grow(s->loaded, s->nr_loaded, &s->cap_loaded, sizeof(*s->loaded));
 	memmove(s->loaded + at + 1, s->loaded + at, (s->nr_loaded - at) * sizeof(*s->loaded));
-	s->loaded[at] = (struct loaded){ start, end, module };
+	s->loaded[at] = (struct loaded){ seg->start, seg->end, seg->flags, module };
 	s->nr_loaded++;
 }
 
@@ -102,12 +102,15 @@ void stacks_add_module(struct stacks *s, const struct rec_module *m)
 	mod->exec_stack = m->exec_stack;
 	mod->has_relro = m->has_relro;
 	mod->relro = m->relro;
-	for (i = 0; i < m->nr_segments; i++)
-		mod->end = m->segments[i].end > mod->end ? m->segments[i].end : mod->end;
+	for (i = 0; i < m->nr_segments; i++) {
+		if (!i || m->segments[i].start < mod->start)
+			mod->start = m->segments[i].start;
+		if (m->segments[i].end > mod->end)
+			mod->end = m->segments[i].end;
+	}
 	for (i = 0; i < m->nr_segments; i++)
 		if (m->segments[i].start < m->segments[i].end)
-			load_segment(s, m->segments[i].start, m->segments[i].end,
-				     s->nr_modules - 1);
+			load_segment(s, &m->segments[i], s->nr_modules - 1);
 }
 
 void stacks_add(struct stacks *s, const struct rec_stack *st)
@@ -129,12 +132,21 @@ void stacks_add(struct stacks *s, const struct rec_stack *st)
 	}
 }
 
-const struct module *stacks_module_in(const struct stacks *s, uint64_t start, uint64_t end)
+const struct module *stacks_module_in(const struct stacks *s, uint64_t start, uint64_t end,
+				      uint64_t *ret_flags)
 {
 	size_t at = find_loaded(s, start);
+	const struct module *m;
 
-	return at < s->nr_loaded && s->loaded[at].start < end ?
-		       &s->modules[s->loaded[at].module] : NULL;
+	*ret_flags = 0;
+	if (at == s->nr_loaded)
+		return NULL;
+	m = &s->modules[s->loaded[at].module];
+	if (m->start >= end)
+		return NULL;
+	for (; at < s->nr_loaded && s->loaded[at].start < end; at++)
+		*ret_flags |= s->loaded[at].flags;
+	return m;
 }
 
 const struct stack_node *stacks_node(const struct stacks *s, uint32_t id)

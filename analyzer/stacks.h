@@ -18,7 +18,7 @@ struct module {
 	char *path, *build_id;		/* build_id: lower-case hex or NULL */
 	char *soname;			/* or NULL */
 	uint64_t base;			/* load bias */
-	uint64_t end;			/* of its last segment */
+	uint64_t start, end;		/* of its first and last segment */
 	struct rec_range relro;
 	bool own, exec_stack, has_relro;
 };
@@ -45,8 +45,12 @@ void stacks_fini(struct stacks *stacks);
 void stacks_add_module(struct stacks *stacks, const struct rec_module *m);
 void stacks_add(struct stacks *stacks, const struct rec_stack *st);
 
-/* The first module loaded now that has part of [start, end), or NULL. */
-const struct module *stacks_module_in(const struct stacks *stacks, uint64_t start, uint64_t end);
+/*
+ * The first module loaded now whose segments reach into the pages [start, end), or NULL.
+ * @ret_flags: VM_READ|VM_WRITE|VM_EXEC of its segments there; 0 between them.
+ */
+const struct module *stacks_module_in(const struct stacks *stacks, uint64_t start, uint64_t end,
+				      uint64_t *ret_flags);
 
 /* Node @id, or NULL for 0 and for ids that were never defined. */
 const struct stack_node *stacks_node(const struct stacks *stacks, uint32_t id);

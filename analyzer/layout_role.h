@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a vma is for, from what the trace knows of it: its name, the module around it, the call that
+ * mapped it.
+ */
+#ifndef VMTRACE_ANALYZER_LAYOUT_ROLE_H
+#define VMTRACE_ANALYZER_LAYOUT_ROLE_H
+
+#include "layout.h"
+#include "report.h"
+
+/* The call that mapped a vma. */
+struct layout_maker {
+	uint64_t seq;
+	struct mm_call call;		/* file and name are not kept */
+	enum trace_origin origin;
+	uint32_t stack;
+	bool is_known;
+};
+
+struct layout_kind {
+	enum layout_role role;
+	enum layout_section section;
+	char *name;			/* allocated; "" for none */
+	const struct module *module;	/* of the first three roles, else NULL */
+};
+
+/**
+ * layout_kind_of() - Role, section and name of @vma as it is now.
+ * @maker:      NULL: it was there at start.
+ * @from_malloc: the maker's stack leads through libc's malloc.
+ */
+struct layout_kind layout_kind_of(struct trace *trace, const struct vma *vma,
+				  const struct layout_maker *maker, bool from_malloc);
+
+/* VM_* bits that matter, as the two-letter words of smaps' VmFlags; allocated. */
+char *layout_flags(uint64_t vm_flags);
+
+/* Whether the kernel marks @name as a file that is gone, other than those that never had a name. */
+bool layout_is_deleted(const char *name);
+
+#endif
