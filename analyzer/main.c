@@ -29,6 +29,7 @@ static const struct {
 } commands[] = {
 	{ "layout", "what address spaces are made of, without addresses, as JSON", cmd_layout },
 	{ "diff", "what differs between two layouts", cmd_diff },
+	{ "check", "whether a layout breaks rules, or differs from a baseline", cmd_check },
 };
 
 enum { NR_COMMANDS = sizeof(commands) / sizeof(commands[0]) };
