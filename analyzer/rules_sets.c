@@ -51,7 +51,7 @@ static const char default_set[] =
 "    {\"rule\": \"huge-bytes\", \"severity\": \"warning\",\n"
 "     \"tolerance\": {\"percent\": 50, \"absolute\": \"4 MiB\"}},\n"
 "    {\"rule\": \"page-table-bytes\", \"tolerance\": {\"percent\": 25, \"absolute\": \"128 KiB\"}},\n"
-"    {\"rule\": \"heap-peak-bytes\", \"tolerance\": {\"percent\": 10, \"absolute\": \"256 KiB\"}},\n"
+"    {\"rule\": \"heap-peak-bytes\", \"tolerance\": {\"percent\": 25, \"absolute\": \"1 MiB\"}},\n"
 "    {\"rule\": \"heap-live-bytes\", \"tolerance\": {\"percent\": 10, \"absolute\": \"256 KiB\"}},\n"
 "    {\"rule\": \"heap-live-blocks\", \"tolerance\": {\"percent\": 25, \"absolute\": 1000}},\n"
 "    {\"rule\": \"map-count-share\", \"max\": \"80%\"}\n"
