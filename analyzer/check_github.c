@@ -5,7 +5,7 @@
  */
 #include <string.h>
 
-#include "check.h"
+#include "check_run.h"
 
 static void put_escaped(FILE *out, const char *s, const char *special)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Findings as JSON. */
-#include "check.h"
+#include "check_run.h"
 #include "json.h"
 
 static struct json_t *site_json(const struct layout_site *site)

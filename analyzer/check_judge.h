@@ -5,7 +5,7 @@
 #ifndef VMTRACE_ANALYZER_CHECK_JUDGE_H
 #define VMTRACE_ANALYZER_CHECK_JUDGE_H
 
-#include "check.h"
+#include "check_run.h"
 
 struct judge {
 	struct check *check;

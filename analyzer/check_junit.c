@@ -10,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "check.h"
+#include "check_run.h"
 #include "out.h"
 
 /* Names may hold bytes that XML has no way to say: out_name() spells them, this adds XML's own. */

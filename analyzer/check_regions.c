@@ -312,6 +312,19 @@ static uint64_t huge_chance(const struct diff_item *item)
 	return huge < most ? huge : most;
 }
 
+/* What of @amount another region has less: the kernel may have merged both. */
+static uint64_t not_more_in_all(const struct compare *c, uint64_t amount)
+{
+	const struct layout_program *x = c->j->before, *y = c->j->after;
+	const enum layout_total total = LAYOUT_resident_anon_bytes;
+	uint64_t all;
+
+	if (!x->has_total[total] || !y->has_total[total])
+		return 0;
+	all = rise(x->total[total], y->total[total]);
+	return amount > all ? amount - all : 0;
+}
+
 static bool judge_resident(struct compare *c, const struct diff_item *item)
 {
 	uint64_t known;
@@ -320,6 +333,7 @@ static bool judge_resident(struct compare *c, const struct diff_item *item)
 		return false;
 	known = huge_chance(item);
 	c->explained[LAYOUT_resident_anon_bytes] += known;
+	known += not_more_in_all(c, rise(item->from, item->to));
 	if (is_malloc(item->after->role))
 		known += take(&c->heap_resident, rise(item->from, item->to));
 	return tell_growth(c, RULE_RESIDENT, item, item->from, item->to, known);

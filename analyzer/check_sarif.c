@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "alloc.h"
-#include "check.h"
+#include "check_run.h"
 #include "json.h"
 
 static const char schema_uri[] =

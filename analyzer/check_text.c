@@ -2,7 +2,7 @@
 /* Findings for people. */
 #include <string.h>
 
-#include "check.h"
+#include "check_run.h"
 #include "out.h"
 
 static const enum out_colour colours[NR_SEVERITIES] = { OUT_PLAIN, OUT_DIM, OUT_YELLOW, OUT_RED };

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "alloc.h"
-#include "check.h"
+#include "check_run.h"
 #include "commands.h"
 #include "layout.h"
 #include "out.h"

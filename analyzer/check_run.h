@@ -9,8 +9,8 @@
  * One cause makes one finding. Of all that changed about a region the most telling is told, and what
  * the region added to the program's totals is taken off them before they are judged.
  */
-#ifndef VMTRACE_ANALYZER_CHECK_H
-#define VMTRACE_ANALYZER_CHECK_H
+#ifndef VMTRACE_ANALYZER_CHECK_RUN_H
+#define VMTRACE_ANALYZER_CHECK_RUN_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Programs, one after the other: which rules concern them, and what these say. */
-#include "check.h"
+#include "check_run.h"
 
 #include <inttypes.h>
 #include <string.h>
