@@ -414,6 +414,55 @@ static void compare_heap(struct diff *d)
 	}
 }
 
+/* Threads made from one place: what all sites with it made. */
+static struct span count_threads(const struct layout_program *p, const char *const place[2])
+{
+	struct span sum = { 0, 0 };
+	const char *of[2];
+	size_t i;
+
+	for (i = 0; p && i < p->nr_threads; i++) {
+		const struct layout_threads *t = &p->threads[i];
+
+		set_place(t->site == LAYOUT_NO_SITE ? NULL : &p->sites[t->site], of);
+		if (compare_places(place, of))
+			continue;
+		sum.min += t->traces == p->traces ? t->count.min : 0;
+		sum.max += t->count.max;
+	}
+	return sum;
+}
+
+static void compare_threads(struct diff *d)
+{
+	const struct layout_program *p = d->after;
+	const char *place[2], *earlier[2];
+	size_t i, k;
+
+	for (i = 0; p && i < p->nr_threads; i++) {
+		const struct layout_site *site =
+			p->threads[i].site == LAYOUT_NO_SITE ? NULL : &p->sites[p->threads[i].site];
+		struct span from, to;
+		struct diff_item *item;
+
+		set_place(site, place);
+		for (k = 0; k < i; k++) {
+			set_place(p->threads[k].site == LAYOUT_NO_SITE ?
+					  NULL : &p->sites[p->threads[k].site], earlier);
+			if (!compare_places(place, earlier))
+				break;
+		}
+		from = count_threads(d->before, place);
+		to = count_threads(p, place);
+		if (k < i || !leaves(from, to))
+			continue;
+		item = add_item(d, DIFF_THREADS);
+		item->site = site;
+		item->from = from;
+		item->to = to;
+	}
+}
+
 static void compare_totals(struct diff *d)
 {
 	size_t i;
@@ -482,6 +531,7 @@ void diff_init(struct diff *d, const struct layout_program *before,
 	compare_regions(d);
 	compare_facts(d, DIFF_FACT, after, before);
 	compare_facts(d, DIFF_FACT_GONE, before, after);
+	compare_threads(d);
 	compare_heap(d);
 	compare_totals(d);
 	for (i = 0; i < d->nr_items; i++)

@@ -38,7 +38,7 @@ struct diff_member;
  */
 #define DIFF_KINDS(X) \
 	X(FACT, "fact") X(PERMS, "permissions") X(FLAGS, "flags") X(ADDED, "added") \
-	X(MORE, "more") X(SPLIT, "split") X(GROWN, "grown") X(RESIDENT, "resident") \
+	X(THREADS, "threads") X(MORE, "more") X(SPLIT, "split") X(GROWN, "grown") X(RESIDENT, "resident") \
 	X(HEAP_SITE, "heap-site") X(TOTAL, "total") X(FEWER, "fewer") X(MERGED, "merged") \
 	X(SHRUNK, "shrunk") X(REMOVED, "removed") X(FACT_GONE, "fact-gone")
 #define DIFF_KIND_ID(symbol, name) DIFF_##symbol,
@@ -51,7 +51,8 @@ struct diff_item {
 	const struct layout_fact *fact;			/* FACT (new), FACT_GONE */
 	const struct layout_site *site;			/* of the group, fact or heap site; NULL: none */
 	enum layout_total total;			/* TOTAL */
-	struct span from, to;				/* MORE, SPLIT…: vmas; else bytes or the total */
+	/* THREADS: how many the site made. MORE, SPLIT…: vmas. Else bytes or the total. */
+	struct span from, to;
 };
 
 struct diff {

@@ -16,7 +16,7 @@ static const char *const flag_names[][2] = {
 
 static bool is_count(const struct diff_item *item)
 {
-	return item->kind == DIFF_MORE || item->kind == DIFF_FEWER || item->kind == DIFF_SPLIT ||
+	return item->kind == DIFF_THREADS || item->kind == DIFF_MORE || item->kind == DIFF_FEWER || item->kind == DIFF_SPLIT ||
 	       item->kind == DIFF_MERGED;
 }
 
@@ -96,7 +96,7 @@ static void print_change(const struct diff_item *item, FILE *out)
 		fputs(" -> ", out);
 		print_span(&item->to, is_bytes(item), out);
 		if (is_count(item))
-			fputs(" vmas", out);
+			fputs(item->kind == DIFF_THREADS ? " threads" : " vmas", out);
 	}
 }
 
@@ -118,6 +118,8 @@ static void print_subject(const struct diff_item *item, FILE *out)
 		layout_describe(out, item->fact->role, item->fact->section, item->fact->name);
 	} else if (item->kind == DIFF_HEAP_SITE) {
 		fputs("live at the end", out);
+	} else if (item->kind == DIFF_THREADS) {
+		fputs("made by", out);
 	} else {
 		fputs(layout_total_names[item->total], out);
 	}

@@ -71,6 +71,9 @@ bool is_page_range(uint64_t start, uint64_t end);
 /* Index of @name, or -1. */
 int find_name(const char *const *names, size_t nr, const char *name);
 
+/* Bytes or null of each resource; what is absent has no limit. */
+int take_limits(struct decode *d, struct json_t *obj, const char *where, struct rec_limits *ret);
+
 /* Decoders in files of their own. */
 int decode_header(struct decode *d, struct record *rec);
 int decode_call(struct decode *d, struct record *rec);

@@ -25,6 +25,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "launcher_check.h"
 #include "target.h"
 
 #define EXIT_REFUSED 2
@@ -47,12 +48,18 @@ static const struct setting {
 };
 #define NR_SETTINGS (sizeof(settings) / sizeof(settings[0]))
 
-enum option_value { OPTION_SETTING = 256, OPTION_REPORT = 512, OPTION_LIBRARY };
+enum option_value {
+	OPTION_SETTING = 256,
+	OPTION_REPORT = 512,
+	OPTION_LIBRARY,
+	OPTION_CHECK = 1024,
+};
 
 struct options {
 	const char *library; /* NULL: find it */
 	const char *view;    /* of the report */
 	bool report;
+	struct check check;
 	char **argv; /* the program's */
 };
 
@@ -69,6 +76,7 @@ static volatile sig_atomic_t program_pid;
 static void usage(FILE *out)
 {
 	fprintf(out, "Usage: vmtrace [OPTION…] [--] PROGRAM [ARGUMENT…]\n"
+		     "       vmtrace check [OPTION…] -- PROGRAM [ARGUMENT…]\n"
 		     "Runs PROGRAM and records what it does to its address space.\n\n");
 	for (size_t i = 0; i < NR_SETTINGS; i++)
 		fprintf(out, "  %s--%s=%s\n\t\t%s (%s)\n", i == 0 ? "-o, " : "    ",
@@ -83,7 +91,7 @@ static void usage(FILE *out)
 		     "traced.\n");
 }
 
-static void build_long_options(struct option *ret_options)
+static void build_long_options(struct option *ret_options, bool is_check)
 {
 	static const struct option others[] = {
 		{"quiet", no_argument, NULL, 'q'},
@@ -95,23 +103,46 @@ static void build_long_options(struct option *ret_options)
 	};
 
 	for (size_t i = 0; i < NR_SETTINGS; i++)
-		ret_options[i] = (struct option){settings[i].option, required_argument, NULL,
+		*ret_options++ = (struct option){settings[i].option, required_argument, NULL,
 						 OPTION_SETTING + (int)i};
-	memcpy(ret_options + NR_SETTINGS, others, sizeof(others));
+	for (size_t i = 0; is_check && i < CHECK_NR_OPTIONS; i++) {
+		*ret_options = check_options[i];
+		ret_options++->val += OPTION_CHECK;
+	}
+	memcpy(ret_options, others, sizeof(others));
+}
+
+/* An option of --help and of the like, or one that becomes a variable. Return: false: unusable. */
+static bool take_setting(struct options *options, int value)
+{
+	const struct setting *setting = &settings[value - OPTION_SETTING];
+
+	if (options->check.is_wanted && setting == &settings[0]) {
+		fprintf(stderr, "vmtrace: check records into a temporary file; it has no --output\n");
+		return false;
+	}
+	return setenv(setting->variable, optarg, 1) == 0;
 }
 
 /* Leaves the process for --help, --version and bad usage. */
 static struct options parse_options(int argc, char **argv)
 {
-	struct option long_options[NR_SETTINGS + 6];
-	struct options options = {0};
+	struct option long_options[NR_SETTINGS + CHECK_NR_OPTIONS + 6];
+	struct options options = {.check = {.regression = 1}};
+	bool good = true;
 	int value;
 
-	build_long_options(long_options);
-	while ((value = getopt_long(argc, argv, "+o:qhV", long_options, NULL)) != -1) {
+	if (argc > 1 && strcmp(argv[1], "check") == 0) {
+		options.check.is_wanted = true;
+		argv++;
+		argc--;
+		argv[0] = (char *)"vmtrace check";	/* for getopt's messages */
+	}
+	build_long_options(long_options, options.check.is_wanted);
+	while (good && (value = getopt_long(argc, argv, "+o:qhV", long_options, NULL)) != -1) {
 		switch (value) {
 		case 'o':
-			setenv("VMTRACE_OUT", optarg, 1);
+			good = take_setting(&options, OPTION_SETTING);
 			break;
 		case 'q':
 			setenv("VMTRACE_QUIET", "1", 1);
@@ -124,18 +155,26 @@ static struct options parse_options(int argc, char **argv)
 			options.library = optarg;
 			break;
 		case 'h':
-			usage(stdout);
+			if (options.check.is_wanted)
+				fputs(check_help, stdout);
+			else
+				usage(stdout);
 			exit(EXIT_SUCCESS);
 		case 'V':
 			puts("vmtrace " VMTRACE_VERSION);
 			exit(EXIT_SUCCESS);
 		case '?':
-			fprintf(stderr, "vmtrace: try 'vmtrace --help'\n");
+			fprintf(stderr, "vmtrace: try 'vmtrace %s--help'\n",
+				options.check.is_wanted ? "check " : "");
 			exit(EXIT_REFUSED);
 		default:
-			setenv(settings[value - OPTION_SETTING].variable, optarg, 1);
+			good = value >= OPTION_CHECK ?
+				       check_take(&options.check, value - OPTION_CHECK, optarg) :
+				       take_setting(&options, value);
 		}
 	}
+	if (!good)
+		exit(EXIT_REFUSED);
 	if (optind == argc) {
 		fprintf(stderr, "vmtrace: no program given; try 'vmtrace --help'\n");
 		exit(EXIT_REFUSED);
@@ -392,14 +431,19 @@ static void trace_add_end(const char *file, int signal, long long now_ns)
 	fclose(trace);
 }
 
+static void find_report(char *ret_path)
+{
+	if (!beside_launcher("vmtrace-report", ret_path))
+		(void)snprintf(ret_path, PATH_MAX, "%s", VMTRACE_REPORT);
+}
+
 static void report(const char *file, const char *view)
 {
 	char path[PATH_MAX];
 	pid_t pid;
 	int status;
 
-	if (!beside_launcher("vmtrace-report", path))
-		(void)snprintf(path, sizeof(path), "%s", VMTRACE_REPORT);
+	find_report(path);
 	fflush(NULL);
 	pid = fork();
 	if (pid == 0) {
@@ -411,13 +455,55 @@ static void report(const char *file, const char *view)
 		;
 }
 
+/* Run the program and see to its trace. Return: its status as a shell tells it, or our own. */
+static int record(const struct options *options, const char *library)
+{
+	struct handshake shake = {0};
+	int status = 0, error = run(options->argv, library, &status, &shake);
+	long long ended_ns = monotonic_ns();
+
+	if (error < 0 || shake.exec_errno) {
+		fprintf(stderr, "vmtrace: %s: %s\n", options->argv[0],
+			strerror(error < 0 ? -error : shake.exec_errno));
+		return EXIT_REFUSED;
+	}
+	if (!shake.is_loaded) {
+		fprintf(stderr, "vmtrace: %s ran without %s: nothing was recorded\n",
+			options->argv[0], library);
+		return EXIT_NOT_LOADED;
+	}
+	if (WIFSIGNALED(status) && *shake.file && shake.pid == (pid_t)program_pid)
+		trace_add_end(shake.file, WTERMSIG(status), ended_ns);
+	if (options->report && *shake.file)
+		report(shake.file, options->view);
+	else if (options->report)
+		fprintf(stderr, "vmtrace: no trace file to report on\n");
+	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/* The same, and judge it. */
+static int record_and_check(struct options *options, const char *library)
+{
+	char path[PATH_MAX];
+	int status;
+
+	find_report(path);
+	if (check_begin(&options->check) < 0)
+		return EXIT_REFUSED;
+	status = record(options, library);
+	if (status)
+		fprintf(stderr, "vmtrace: %s: exit status %d; its layout was not checked\n",
+			options->argv[0], status);
+	else
+		status = check_finish(&options->check, path);
+	check_end(&options->check);
+	return status;
+}
+
 int main(int argc, char **argv)
 {
 	struct options options = parse_options(argc, argv);
-	struct handshake shake = {0};
 	char library[PATH_MAX], why[2 * PATH_MAX];
-	int status = 0, error;
-	long long ended_ns;
 
 	if (find_library(options.library, library) < 0)
 		return EXIT_REFUSED;
@@ -425,23 +511,6 @@ int main(int argc, char **argv)
 		fprintf(stderr, "vmtrace: %s\n", why);
 		return EXIT_REFUSED;
 	}
-	error = run(options.argv, library, &status, &shake);
-	ended_ns = monotonic_ns();
-	if (error < 0 || shake.exec_errno) {
-		fprintf(stderr, "vmtrace: %s: %s\n", options.argv[0],
-			strerror(error < 0 ? -error : shake.exec_errno));
-		return EXIT_REFUSED;
-	}
-	if (!shake.is_loaded) {
-		fprintf(stderr, "vmtrace: %s ran without %s: nothing was recorded\n",
-			options.argv[0], library);
-		return EXIT_NOT_LOADED;
-	}
-	if (WIFSIGNALED(status) && *shake.file && shake.pid == (pid_t)program_pid)
-		trace_add_end(shake.file, WTERMSIG(status), ended_ns);
-	if (options.report && *shake.file)
-		report(shake.file, options.view);
-	else if (options.report)
-		fprintf(stderr, "vmtrace: no trace file to report on\n");
-	return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+	return options.check.is_wanted ? record_and_check(&options, library) :
+					 record(&options, library);
 }

@@ -52,6 +52,7 @@ void layout_program_fini(struct layout_program *p)
 	alloc_free(p->regions);
 	alloc_free(p->facts);
 	alloc_free(p->heap);
+	alloc_free(p->threads);
 	alloc_free(p->name);
 	alloc_free(p->machine);
 	alloc_free(p->tier);
@@ -144,6 +145,13 @@ struct layout_fact *layout_fact_new(struct layout_program *p)
 	p->facts = alloc_grow(p->facts, p->nr_facts, &p->cap_facts, sizeof(*p->facts));
 	p->facts[p->nr_facts] = (struct layout_fact){ .site = LAYOUT_NO_SITE };
 	return &p->facts[p->nr_facts++];
+}
+
+struct layout_threads *layout_threads_new(struct layout_program *p)
+{
+	p->threads = alloc_grow(p->threads, p->nr_threads, &p->cap_threads, sizeof(*p->threads));
+	p->threads[p->nr_threads] = (struct layout_threads){ .site = LAYOUT_NO_SITE };
+	return &p->threads[p->nr_threads++];
 }
 
 struct layout_heap *layout_heap_new(struct layout_program *p)

@@ -107,6 +107,13 @@ struct layout_heap {
 	uint64_t traces;
 };
 
+/* How many threads one site made. */
+struct layout_threads {
+	uint32_t site;
+	struct span count;
+	uint64_t traces;
+};
+
 struct layout_program {
 	char *name;			/* of the executable, without folder; " (forked)" behind it */
 	char *machine;
@@ -122,6 +129,8 @@ struct layout_program {
 	size_t nr_regions, cap_regions;
 	struct layout_fact *facts;
 	size_t nr_facts, cap_facts;
+	struct layout_threads *threads;
+	size_t nr_threads, cap_threads;
 	struct layout_heap *heap;	/* greatest first */
 	size_t nr_heap, cap_heap;
 };
@@ -167,6 +176,7 @@ struct layout_program *layout_program_get(struct layout *layout, const char *nam
 uint32_t layout_site_add(struct layout_program *program, char *const *frames, size_t nr);
 struct layout_region *layout_region_new(struct layout_program *program);
 struct layout_fact *layout_fact_new(struct layout_program *program);
+struct layout_threads *layout_threads_new(struct layout_program *program);
 struct layout_heap *layout_heap_new(struct layout_program *program);
 void layout_program_init(struct layout_program *program, const char *name);
 void layout_program_fini(struct layout_program *program);

@@ -47,6 +47,11 @@ struct build {
 	bool has_page_tables, has_frames;
 };
 
+static struct span exactly(uint64_t value)
+{
+	return (struct span){ value, value };
+}
+
 static uint32_t site_of(struct build *b, uint32_t stack)
 {
 	uint64_t *site;
@@ -290,6 +295,20 @@ static void note_frames(struct build *b, const struct rec_frames *f)
 	};
 }
 
+static void note_thread(struct build *b, uint32_t stack)
+{
+	uint32_t site = site_of(b, stack);
+	size_t i;
+
+	for (i = 0; i < b->program.nr_threads && b->program.threads[i].site != site; i++)
+		;
+	if (i == b->program.nr_threads) {
+		layout_threads_new(&b->program)->site = site;
+		b->program.threads[i].traces = 1;
+	}
+	b->program.threads[i].count = exactly(b->program.threads[i].count.max + 1);
+}
+
 static void note_record(struct trace *tr, void *state, const struct record *rec)
 {
 	struct build *b = state;
@@ -301,7 +320,10 @@ static void note_record(struct trace *tr, void *state, const struct record *rec)
 		note_call(b, &rec->call);
 		break;
 	case TRACE_THREAD:
-		b->threads += strcmp(rec->thread.op, "end") != 0;
+		b->threads += !strcmp(rec->thread.op, "start") ||
+			      !strcmp(rec->thread.op, "present");
+		if (!strcmp(rec->thread.op, "create"))
+			note_thread(b, rec->thread.stack);
 		break;
 	case TRACE_CHECKPOINT:
 		b->is_new_checkpoint = true;
@@ -337,11 +359,6 @@ static const struct resident *find_frames(const struct build *b, const struct vm
 			hi = mid;
 	}
 	return lo < b->nr_frames && b->frames[lo].start == vma->vm_start ? &b->frames[lo] : NULL;
-}
-
-static struct span exactly(uint64_t value)
-{
-	return (struct span){ value, value };
 }
 
 static bool is_adjacent_guard(const struct vma *vma)

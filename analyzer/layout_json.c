@@ -80,6 +80,16 @@ static struct json_t *json_fact(const struct layout_program *p, const struct lay
 	return obj;
 }
 
+static struct json_t *json_threads(const struct layout_program *p, const struct layout_threads *t)
+{
+	struct json_t *obj = js_object();
+
+	set_site(p, obj, t->site);
+	js_set(obj, "count", json_span(&t->count));
+	set_traces(p, obj, t->traces);
+	return obj;
+}
+
 static struct json_t *json_heap(const struct layout_program *p, const struct layout_heap *h)
 {
 	struct json_t *obj = js_object();
@@ -149,6 +159,8 @@ static void print_sites(const struct layout_program *p, FILE *out)
 		mark(is_used, p->regions[i].site);
 	for (i = 0; i < p->nr_facts; i++)
 		mark(is_used, p->facts[i].site);
+	for (i = 0; i < p->nr_threads; i++)
+		mark(is_used, p->threads[i].site);
 	for (i = 0; i < p->nr_heap; i++)
 		mark(is_used, p->heap[i].site);
 	for (i = 0; i < p->nr_sites; i++)
@@ -187,6 +199,9 @@ static void print_program(const struct layout_program *p, FILE *out)
 	fputs("      ],\n      \"facts\": [\n", out);
 	for (i = 0; i < p->nr_facts; i++)
 		print_line(out, "        ", json_fact(p, &p->facts[i]), i + 1 == p->nr_facts);
+	fputs("      ],\n      \"threads\": [\n", out);
+	for (i = 0; i < p->nr_threads; i++)
+		print_line(out, "        ", json_threads(p, &p->threads[i]), i + 1 == p->nr_threads);
 	fputs("      ],\n      \"heap\": [\n", out);
 	for (i = 0; i < p->nr_heap; i++)
 		print_line(out, "        ", json_heap(p, &p->heap[i]), i + 1 == p->nr_heap);
@@ -408,6 +423,15 @@ static int load_heap(struct load *l, struct json_t *obj)
 	       take_site_id(l, obj, &h->site) ? -EINVAL : 0;
 }
 
+static int load_threads(struct load *l, struct json_t *obj)
+{
+	struct layout_threads *t = layout_threads_new(l->p);
+
+	return take_span(l, obj, "count", false, &t->count) ||
+	       take_count(l, obj, "traces", l->p->traces, &t->traces) ||
+	       take_site_id(l, obj, &t->site) ? -EINVAL : 0;
+}
+
 static int load_list(struct load *l, struct json_t *obj, const char *key,
 		     int (*load)(struct load *l, struct json_t *obj))
 {
@@ -469,6 +493,7 @@ static int load_program(struct load *l, struct json_t *obj)
 		if (load_site(l, js_key(it), js_value(it)))
 			return -EINVAL;
 	return load_list(l, obj, "regions", load_region) || load_list(l, obj, "facts", load_fact) ||
+	       load_list(l, obj, "threads", load_threads) ||
 	       load_list(l, obj, "heap", load_heap) ? -EINVAL : 0;
 }
 

@@ -173,6 +173,25 @@ static void merge_facts(struct layout_program *into, const struct layout_program
 	}
 }
 
+static void merge_threads(struct layout_program *into, const struct layout_program *from)
+{
+	size_t i, k;
+
+	for (i = 0; i < from->nr_threads; i++) {
+		uint32_t site = take_site(into, from, from->threads[i].site);
+
+		for (k = 0; k < into->nr_threads && into->threads[k].site != site; k++)
+			;
+		if (k == into->nr_threads) {
+			*layout_threads_new(into) = from->threads[i];
+			into->threads[k].site = site;
+			continue;
+		}
+		widen(&into->threads[k].count, &from->threads[i].count);
+		into->threads[k].traces += from->threads[i].traces;
+	}
+}
+
 static void merge_heap(struct layout_program *into, const struct layout_program *from)
 {
 	struct table index;
@@ -229,6 +248,7 @@ void layout_merge(struct layout_program *into, const struct layout_program *from
 	}
 	merge_regions(into, from);
 	merge_facts(into, from);
+	merge_threads(into, from);
 	merge_heap(into, from);
 	into->traces += from->traces;
 }

@@ -111,11 +111,14 @@ uint32_t layout_site_of(struct layout_program *program, struct trace *tr, uint32
 	struct frames f = { .nr = 0 };
 	uint32_t site;
 
-	for (; node && node->ip; node = stacks_node(&tr->stacks, node->parent)) {
+	for (; node; node = stacks_node(&tr->stacks, node->parent)) {
 		const struct module *m = node->module == STACKS_NO_MODULE ?
 						 NULL : &tr->stacks.modules[node->module];
 		const char *name = m ? module_name(m) : "(no module)";
 
+		/* Frames may be missing here. */
+		if (!node->ip)
+			continue;
 		if (!m || !m->own)
 			add(&f, frame_text(symbols_get(tr->symbols, node), name), m && is_libc(name));
 	}

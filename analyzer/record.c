@@ -48,6 +48,7 @@ static const struct field vma_fields[] = {
 	{ "end", F_HEX, offsetof(struct vma_desc, vm_end), 0 },
 	FIELD(struct vma_desc, offset, 0, F_U64),
 	FIELD(struct vma_desc, inode, 0, F_U64),
+	{ "flags_unknown", F_HEX, offsetof(struct vma_desc, vm_flags_unknown), OPTIONAL },
 	FIELD(struct vma_desc, anon_vma, OPTIONAL, F_BOOL),
 	FIELD(struct vma_desc, own, OPTIONAL, F_BOOL),
 };
@@ -142,6 +143,7 @@ static int decode_module(struct decode *d, struct record *rec)
 static const struct field thread_fields[] = {
 	FIELD(struct rec_thread, tid, 0, F_I64),
 	FIELD(struct rec_thread, op, 0, F_STR),
+	FIELD(struct rec_thread, stack, OPTIONAL, F_U32),
 };
 
 static int decode_thread(struct decode *d, struct record *rec)
@@ -151,8 +153,9 @@ static int decode_thread(struct decode *d, struct record *rec)
 	if (TAKE(d, d->doc, "", thread_fields, th) ||
 	    take_name(d, d->doc, "name", "name_hex", &th->name))
 		return -EINVAL;
-	if (strcmp(th->op, "present") && strcmp(th->op, "start") && strcmp(th->op, "end"))
-		return bad(d->err, "op is not \"present\", \"start\" or \"end\"");
+	if (strcmp(th->op, "present") && strcmp(th->op, "create") && strcmp(th->op, "start") &&
+	    strcmp(th->op, "end"))
+		return bad(d->err, "op is unknown");
 	return 0;
 }
 
@@ -238,6 +241,15 @@ static int decode_lost(struct decode *d, struct record *rec)
 	return TAKE(d, d->doc, "", lost_fields, &rec->lost);
 }
 
+static int decode_limits(struct decode *d, struct record *rec)
+{
+	struct json_t *limits = js_get(d->doc, "limits");
+
+	if (!limits)
+		return bad(d->err, "limits is missing");
+	return take_limits(d, limits, "limits", &rec->limits);
+}
+
 static const struct field end_fields[] = {
 	FIELD(struct rec_end, how, 0, F_STR),
 	FIELD(struct rec_end, status, OPTIONAL | NULLABLE, F_I64),
@@ -266,6 +278,7 @@ static int (*const decoders[TRACE_NR_EVENTS])(struct decode *d, struct record *r
 	[TRACE_HEAP] = decode_heap, [TRACE_CHECKPOINT] = decode_checkpoint, [TRACE_MM] = decode_mm,
 	[TRACE_VERIFY] = decode_verify, [TRACE_DIFF] = decode_diff, [TRACE_FRAMES] = decode_frames,
 	[TRACE_FORK] = decode_fork, [TRACE_EXEC] = decode_exec, [TRACE_LOST] = decode_lost,
+	[TRACE_LIMITS] = decode_limits,
 	[TRACE_END] = decode_end,
 };
 

@@ -31,6 +31,10 @@ struct rec_range {
 
 #define REC_MEMBER(name) uint64_t name;
 
+struct rec_limits {
+	uint64_t as, data, stack, memlock;	/* bytes, ~0: none */
+};
+
 struct rec_header {
 	int64_t pid, ppid, tid;
 	const char *exe;
@@ -49,7 +53,7 @@ struct rec_header {
 	uint64_t parent_event;
 	const char *reason;
 	uint64_t rules, max_map_count;
-	uint64_t limit_as, limit_data, limit_stack, limit_memlock;	/* ~0: none */
+	struct rec_limits limits;
 	struct { REC_SEGMENTS(REC_MEMBER) } mm;
 	struct rec_range *own;
 	size_t nr_own;
@@ -69,6 +73,7 @@ struct rec_module {
 struct rec_thread {
 	int64_t tid;
 	const char *op, *name;
+	uint32_t stack;			/* create only */
 };
 
 struct rec_stack {
@@ -201,6 +206,7 @@ struct record {
 		struct rec_fork fork;
 		struct rec_exec exec;
 		struct rec_lost lost;
+		struct rec_limits limits;
 		struct rec_end end;
 	};
 };

@@ -89,6 +89,28 @@ static int call_file(struct decode *d, struct rec_call *c)
 	return 0;
 }
 
+/* What process_madvise() was about. */
+static int call_advised(struct decode *d, struct rec_call *c)
+{
+	struct json_t *ranges = js_get(d->doc, "ranges");
+	struct mm_range *range;
+	struct rec_range r;
+
+	if (!ranges)
+		return 0;
+	if (!js_is_array(ranges))
+		return bad(d->err, "ranges is not an array");
+	c->call.nr_ranges = js_len(ranges);
+	range = scratch_alloc(d->scratch, c->call.nr_ranges, sizeof(*range));
+	c->call.ranges = range;
+	for (size_t i = 0; i < c->call.nr_ranges; i++) {
+		if (take_range(js_at(ranges, i), &r))
+			return bad(d->err, "ranges[%zu] is not [start, end]", i);
+		range[i] = (struct mm_range){ r.start, r.end };
+	}
+	return 0;
+}
+
 static int call_ranges(struct decode *d, struct rec_call *c)
 {
 	struct json_t *vma = js_get(d->doc, "vma"), *resolved = js_get(d->doc, "resolved");
@@ -141,7 +163,8 @@ int decode_call(struct decode *d, struct record *rec)
 	c->call.own = from == TRACE_ORIGIN_SELF;
 	c->has_map_count = js_get(d->doc, "map_count");
 	c->has_predicted = js_get(d->doc, "predicted");
-	if (call_args(d, c) || call_result(d, c) || call_file(d, c) || call_ranges(d, c))
+	if (call_args(d, c) || call_result(d, c) || call_file(d, c) || call_ranges(d, c) ||
+	    call_advised(d, c))
 		return -EINVAL;
 	return take_name(d, d->doc, "name", "name_hex", &c->call.name);
 }

@@ -47,10 +47,10 @@ static const struct field parent_fields[] = {
 };
 
 static const struct field limit_fields[] = {
-	{ "as", F_U64, offsetof(struct rec_header, limit_as), OPTIONAL | NULLABLE },
-	{ "data", F_U64, offsetof(struct rec_header, limit_data), OPTIONAL | NULLABLE },
-	{ "stack", F_U64, offsetof(struct rec_header, limit_stack), OPTIONAL | NULLABLE },
-	{ "memlock", F_U64, offsetof(struct rec_header, limit_memlock), OPTIONAL | NULLABLE },
+	FIELD(struct rec_limits, as, OPTIONAL | NULLABLE, F_U64),
+	FIELD(struct rec_limits, data, OPTIONAL | NULLABLE, F_U64),
+	FIELD(struct rec_limits, stack, OPTIONAL | NULLABLE, F_U64),
+	FIELD(struct rec_limits, memlock, OPTIONAL | NULLABLE, F_U64),
 };
 
 #define SEGMENT_FIELD(name) { #name, F_HEX, offsetof(struct rec_header, mm.name), OPTIONAL },
@@ -121,6 +121,12 @@ static int header_version(struct decode *d)
 	return 0;
 }
 
+int take_limits(struct decode *d, struct json_t *obj, const char *where, struct rec_limits *ret)
+{
+	*ret = (struct rec_limits){ UINT64_MAX, UINT64_MAX, UINT64_MAX, UINT64_MAX };
+	return TAKE(d, obj, where, limit_fields, ret);
+}
+
 int decode_header(struct decode *d, struct record *rec)
 {
 	struct rec_header *h = &rec->header;
@@ -130,7 +136,6 @@ int decode_header(struct decode *d, struct record *rec)
 
 	if (header_version(d))
 		return -EINVAL;
-	h->limit_as = h->limit_data = h->limit_stack = h->limit_memlock = UINT64_MAX;
 	h->max_map_count = 65530;
 	h->rules = MM_RULES_DEFAULT;
 	h->heap = h->frames = "off";
@@ -139,7 +144,7 @@ int decode_header(struct decode *d, struct record *rec)
 	    TAKE(d, js_get(d->doc, "capture"), "capture", capture_fields, h) ||
 	    TAKE(d, mm, "mm", segment_fields, h) || header_verify(d, h) ||
 	    TAKE(d, clock, "clock", clock_fields, h) || header_privileges(d, h) ||
-	    TAKE(d, limits, "limits", limit_fields, h) ||
+	    take_limits(d, limits, "limits", &h->limits) ||
 	    header_own(d, js_get(d->doc, "own"), h) ||
 	    take_name(d, d->doc, "exe", "exe_hex", &h->exe))
 		return -EINVAL;

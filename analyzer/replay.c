@@ -16,6 +16,14 @@ void replay_fini(struct replay *r)
 	pool_fini(&r->pool);
 }
 
+static void set_limits(struct mm *mm, const struct rec_limits *limits)
+{
+	mm->rlimit_as = limits->as;
+	mm->rlimit_data = limits->data;
+	mm->rlimit_stack = limits->stack;
+	mm->rlimit_memlock = limits->memlock;
+}
+
 static void start_mm(struct replay *r, const struct rec_header *h)
 {
 	struct mm *mm = &r->mm;
@@ -24,10 +32,7 @@ static void start_mm(struct replay *r, const struct rec_header *h)
 	r->has_mm = true;
 	mm->rules = h->rules;
 	mm->max_map_count = h->max_map_count;
-	mm->rlimit_as = h->limit_as;
-	mm->rlimit_data = h->limit_data;
-	mm->rlimit_stack = h->limit_stack;
-	mm->rlimit_memlock = h->limit_memlock;
+	set_limits(mm, &h->limits);
 #define COPY(name) \
 	if (h->mm.name) \
 		mm->name = h->mm.name;
@@ -124,6 +129,9 @@ int replay_record(struct replay *r, const struct record *rec, const char **ret_w
 		return apply_call(r, &rec->call, rec->t, ret_why);
 	case TRACE_DIFF:
 		return apply_diff(r, &rec->diff, ret_why);
+	case TRACE_LIMITS:
+		set_limits(&r->mm, &rec->limits);
+		return 0;
 	case TRACE_VERIFY:
 		r->hash_pending = rec->verify.has_hash;
 		r->hash = rec->verify.hash;

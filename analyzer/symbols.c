@@ -347,8 +347,9 @@ void symbols_print_stack(struct symbols *s, uint32_t stack, const char *indent, 
 			return;
 		}
 		if (!node->ip) {
-			fprintf(out, "%s(the stack was cut off here)\n", indent);
-			return;
+			fprintf(out, "%s(%s)\n", indent, node->parent ?
+				"frames may be missing here" : "the stack was cut off here");
+			continue;
 		}
 		sym = symbols_get(s, node);
 		for (i = 0; i < sym->nr_frames || !i; i++, n++) {
@@ -363,16 +364,25 @@ struct json_t *symbols_json_stack(struct symbols *s, uint32_t stack)
 {
 	const struct stack_node *node = stacks_node(s->stacks, stack);
 	struct json_t *list = js_array();
+	bool gap = false;
 
-	for (; node && node->ip; node = stacks_node(s->stacks, node->parent)) {
-		const struct symbol *sym = symbols_get(s, node);
+	for (; node; node = stacks_node(s->stacks, node->parent)) {
+		const struct symbol *sym;
 		size_t i;
 
+		if (!node->ip) {
+			gap = true;
+			continue;
+		}
+		sym = symbols_get(s, node);
 		for (i = 0; i < sym->nr_frames || !i; i++) {
 			const struct symbol_frame *f = sym->nr_frames ? &sym->frames[i] : NULL;
 			struct json_t *obj = js_object();
 
 			js_set_hex(obj, "ip", node->ip);
+			if (gap)
+				js_set_bool(obj, "gap", true);
+			gap = false;
 			if (sym->path) {
 				js_set_str(obj, "module", sym->path);
 				js_set_hex(obj, "offset", sym->offset);

@@ -5,13 +5,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <linux/userfaultfd.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/shm.h>
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 
 #include "arena.h"
 #include "config.h"
@@ -22,6 +25,7 @@
 #include "modules.h"
 #include "own.h"
 #include "patch.h"
+#include "process.h"
 #include "recorder.h"
 #include "sink.h"
 #include "sys.h"
@@ -32,11 +36,14 @@
 
 #define NR_RESOLVED 8	/* questions to the kernel about one event, at most */
 
+#define NR_RANGES 128	/* of one process_madvise(); the kernel takes 1024 */
+
 struct mm capture_mm;
 
 static volatile bool on;
 static volatile char not_alive, *alive = &not_alive;
-static volatile bool has_userfaultfd;
+static volatile bool has_userfaultfd, has_uffd_events;
+static volatile uint64_t uffds[16];	/* descriptors below 1024 with which ranges were registered */
 static uint64_t seq;
 static uint64_t last_checkpoint_ns;
 static volatile bool checkpoint_wanted;
@@ -66,6 +73,7 @@ struct event {
 	enum trace_origin origin;
 	int tid;
 	uint32_t stack;
+	struct mm_range ranges[NR_RANGES];	/* process_madvise()'s */
 	int nr_resolved;
 	uint64_t resolved[NR_RESOLVED][2];
 	struct mm_effect effect;
@@ -117,7 +125,17 @@ static bool is_mmap_like(enum mm_op op)
 	return op == MM_MMAP || op == MM_MREMAP || op == MM_BRK || op == MM_SHMAT;
 }
 
-/* Calls that may wait for another thread of the program: never under the lock. */
+/* Growing what is locked fills it, and what is registered with a userfaultfd waits for its monitor. */
+static bool fills_registered(const uint64_t arg[6])
+{
+	struct vma *vma = has_userfaultfd && arg[2] > arg[1] ? vma_lookup(&capture_mm, arg[0]) : NULL;
+	uint64_t uffd = VM_UFFD_MISSING | VM_UFFD_WP | VM_UFFD_MINOR, flags;
+
+	flags = vma ? vma->vm_flags | vma->vm_flags_unknown : 0;
+	return flags & VM_LOCKED && flags & uffd;
+}
+
+/* Calls that may wait for another thread of the program are never made under the lock. Under it. */
 static bool may_block(enum mm_op op, const uint64_t arg[6])
 {
 	switch (op) {
@@ -126,11 +144,14 @@ static bool may_block(enum mm_op op, const uint64_t arg[6])
 	case MM_MLOCKALL:
 		return true;
 	case MM_MUNMAP:
+		return has_uffd_events;
 	case MM_MREMAP:
-		return has_userfaultfd;
+		return has_uffd_events || fills_registered(arg);
 	case MM_MADVISE:
 		/* MADV_POPULATE_READ, _WRITE */
-		return has_userfaultfd || arg[2] == 22 || arg[2] == 23;
+		return has_uffd_events || arg[2] == 22 || arg[2] == 23;
+	case MM_PROCESS_MADVISE:
+		return has_uffd_events || arg[3] == 22 || arg[3] == 23;
 	default:
 		return false;
 	}
@@ -192,6 +213,81 @@ static void look_up_failed(struct event *e)
 	e->call.file = &e->file;
 }
 
+/* What to register, or no longer: struct uffdio_range, and the mode behind it. */
+static void complete_ioctl(struct event *e)
+{
+	uint64_t *arg = e->call.arg, fd = arg[0];
+	bool add = (uint32_t)arg[1] == UFFDIO_REGISTER;
+	uint64_t asked[3] = { 0, 0, 0 };
+	size_t bytes = (add ? 3 : 2) * sizeof(asked[0]);
+
+	if (sys_read_user(asked, (const void *)arg[2], bytes) != bytes)
+		asked[0] = asked[1] = asked[2] = 0;
+	memcpy(arg + 3, asked, sizeof(asked));
+	if (!add || e->call.ret)
+		return;
+	has_userfaultfd = true;
+	if (fd < 64 * sizeof(uffds) / sizeof(uffds[0]))
+		uffds[fd / 64] |= 1ull << fd % 64;
+}
+
+/* Does the pidfd stand for this process, or one of its threads? */
+static bool is_own_process(int pidfd)
+{
+	char path[48] = "/proc/self/fdinfo/", text[512];
+	const char *s;
+	long pid = 0;
+
+	/* PIDFD_SELF_THREAD, PIDFD_SELF_THREAD_GROUP */
+	if (pidfd == -10000 || pidfd == -10001)
+		return true;
+	if (pidfd < 0)
+		return false;
+	path[18 + jsonw_put_num(path + 18, pidfd)] = '\0';
+	if (sys_read_file(path, text, sizeof(text)) <= 0)
+		return false;
+	s = strstr(text, "\nPid:\t");
+	for (s = s ? s + 6 : ""; *s >= '0' && *s <= '9'; s++)
+		pid = pid * 10 + (*s - '0');
+	return pid && !sys_call(SYS_tgkill, sys_getpid(), pid, 0, 0, 0, 0);
+}
+
+static void complete_advice(struct event *e)
+{
+	const uint64_t *arg = e->call.arg;
+	struct iovec iov;
+	size_t i;
+
+	for (i = 0; i < arg[2] && i < NR_RANGES; i++) {
+		uint64_t start;
+
+		if (sys_read_user(&iov, (const struct iovec *)arg[1] + i, sizeof(iov)) != sizeof(iov))
+			break;
+		start = (uint64_t)(uintptr_t)iov.iov_base;
+		e->ranges[i] = (struct mm_range){ start, start + iov.iov_len };
+		if (e->ranges[i].end < start)
+			e->ranges[i].end = ~0ull;
+	}
+	e->call.ranges = e->ranges;
+	e->call.nr_ranges = i;
+}
+
+bool capture_is_uffd_ioctl(uint64_t request)
+{
+	return (uint32_t)request == UFFDIO_REGISTER || (uint32_t)request == UFFDIO_UNREGISTER;
+}
+
+bool capture_is_uffd_api(uint64_t request)
+{
+	return (uint32_t)request == UFFDIO_API;
+}
+
+bool capture_is_uffd(int fd)
+{
+	return has_userfaultfd && fd >= 0 && (size_t)fd < 64 * sizeof(uffds) / sizeof(uffds[0]) &&
+	       uffds[fd / 64] >> fd % 64 & 1;
+}
+
 /* What the arguments alone don't say. */
 static void complete(struct event *e)
 {
@@ -229,6 +325,13 @@ static void complete(struct event *e)
 		e->call.arg[2] = ring;
 		e->call.len = desc.vm_end - desc.vm_start;
 		look_up_file(e, ring, -1);
+		break;
+	case MM_PROCESS_MADVISE:
+		if (is_own_process((int)arg[0]))
+			complete_advice(e);
+		break;
+	case MM_IOCTL:
+		complete_ioctl(e);
 		break;
 	case MM_PRCTL:
 		if (arg[0] == PR_SET_VMA && arg[4]) {
@@ -327,6 +430,18 @@ static void put_result(struct jsonw *w, const struct mm_call *call)
 	}
 }
 
+static void put_ranges(struct jsonw *w, const struct mm_call *call)
+{
+	jsonw_array(w, "ranges");
+	for (size_t i = 0; i < call->nr_ranges; i++) {
+		jsonw_array(w, NULL);
+		jsonw_hex(w, NULL, call->ranges[i].start);
+		jsonw_hex(w, NULL, call->ranges[i].end);
+		jsonw_array_end(w);
+	}
+	jsonw_array_end(w);
+}
+
 static void put_effect(struct jsonw *w, const struct event *e)
 {
 	int i;
@@ -360,7 +475,7 @@ static void record(const struct event *e)
 	jsonw_num(w, "seq", (int64_t)e->call.event);
 	jsonw_num(w, "t", (int64_t)e->ns);
 	jsonw_num(w, "tid", e->tid);
-	if (tls.vfork_child)
+	if (thread_is_in_other_process())
 		jsonw_num(w, "pid", sys_getpid());
 	jsonw_str(w, "call", calls[e->call.op].name);
 	put_args(w, &e->call);
@@ -373,6 +488,8 @@ static void record(const struct event *e)
 		jsonw_num(w, "len", (int64_t)e->call.len);
 	if (e->call.name)
 		jsonw_str(w, "name", e->call.name);
+	if (e->call.nr_ranges)
+		put_ranges(w, &e->call);
 	put_effect(w, e);
 	recorder_commit_model(w);
 }
@@ -446,9 +563,13 @@ static void touched(const struct event *e, struct verify_touched *ret)
 	case MM_MBIND:
 		ret->range[0] = pages(arg[0], arg[1]);
 		break;
+	case MM_IOCTL:
+		ret->range[0] = pages(arg[3], arg[4]);
+		break;
 	case MM_MLOCKALL:
 	case MM_MUNLOCKALL:
 	case MM_PRCTL:
+	case MM_CLOSE:
 		/* About everything, so also about what was never captured; or about attributes only. */
 		break;
 	default:
@@ -466,9 +587,28 @@ static bool is_due(uint64_t now)
 	       now >= last_checkpoint_ns + config.checkpoint_seconds * 1000000000ull;
 }
 
+/* What a failed call leaves behind may depend on the limit it has hit. */
+static void update_limits(const struct event *e)
+{
+	const struct mm_call *call = &e->call;
+	bool refused = call->ret == -ENOMEM || call->ret == -EAGAIN || call->ret == -EPERM;
+	struct jsonw *w;
+
+	if (call->op == MM_BRK)
+		refused = (uint64_t)call->ret != call->arg[0];
+	if (!refused || !process_update_limits(&capture_mm))
+		return;
+	w = recorder_writer();
+	jsonw_event(w, "limits");
+	jsonw_num(w, "t", (int64_t)e->ns);
+	process_put_limits(w, "limits", &capture_mm);
+	recorder_commit_model(w);
+}
+
 /* To the shadow and to the trace. */
 static void tell(struct event *e)
 {
+	update_limits(e);
 	complete(e);
 	e->call.event = ++seq;
 	e->call.own = e->origin == TRACE_ORIGIN_SELF;
@@ -515,6 +655,15 @@ static void note_text(const struct event *e)
 		patch_note_text(vma->vm_start, vma->vm_end, e->file.name);
 }
 
+/* The number may be given to another file. */
+static void forget_uffd(const struct mm_call *call)
+{
+	uint64_t fd = call->arg[0];
+
+	if (call->op == MM_CLOSE && capture_is_uffd((int)fd))
+		uffds[fd / 64] &= ~(1ull << fd % 64);
+}
+
 /* Everything after the system call. Under the lock. */
 static void finish_event(struct event *e)
 {
@@ -523,6 +672,7 @@ static void finish_event(struct event *e)
 	capture_tell_own_calls(e->ns);
 	verify_catch_up(&capture_mm, seq);
 	tell(e);
+	forget_uffd(&e->call);
 	touched(e, &what);
 	note_text(e);
 	capture_tell_own_calls(e->ns);
@@ -588,9 +738,10 @@ static enum trace_origin origin_of_stack(uint32_t stack)
 long capture_call(enum mm_op op, long nr, const uint64_t arg[6], enum trace_origin origin)
 {
 	struct lock_state state;
-	uint64_t ns = 0;
 	uint32_t stack;
-	long ret = 0;
+	uint64_t ns;
+	bool blocks;
+	long ret;
 
 	if (pass_through(op))
 		return sys_call(nr, (long)arg[0], (long)arg[1], (long)arg[2], (long)arg[3],
@@ -599,17 +750,15 @@ long capture_call(enum mm_op op, long nr, const uint64_t arg[6], enum trace_orig
 	stack = capture_stack();
 	if (origin == CAPTURE_ORIGIN_OF_STACK)
 		origin = origin_of_stack(stack);
-	if (may_block(op, arg)) {
-		ns = is_release(op) ? recorder_now() : 0;
-		ret = sys_call(nr, (long)arg[0], (long)arg[1], (long)arg[2], (long)arg[3],
-			       (long)arg[4], (long)arg[5]);
-	}
 	lock_take(&state);
-	if (!may_block(op, arg)) {
-		ns = is_release(op) ? recorder_now() : 0;
-		ret = sys_call(nr, (long)arg[0], (long)arg[1], (long)arg[2], (long)arg[3],
-			       (long)arg[4], (long)arg[5]);
-	}
+	blocks = may_block(op, arg);
+	if (blocks)
+		lock_drop(&state);
+	ns = is_release(op) ? recorder_now() : 0;
+	ret = sys_call(nr, (long)arg[0], (long)arg[1], (long)arg[2], (long)arg[3], (long)arg[4],
+		       (long)arg[5]);
+	if (blocks)
+		lock_take(&state);
 	begin_event(op, arg, origin);
 	event.call.ret = ret;
 	event.ns = is_release(op) ? ns : recorder_now();
@@ -674,9 +823,17 @@ void capture_shrink(void)
 	}
 }
 
-void capture_note_userfaultfd(void)
+long capture_uffd_api(int fd, uint64_t arg)
 {
+	struct uffdio_api api;
+
+	/* Before the call, which stores what features there are. */
 	has_userfaultfd = true;
+	if (sys_read_user(&api, (const void *)arg, sizeof(api)) == sizeof(api) &&
+	    api.features & (UFFD_FEATURE_EVENT_REMAP | UFFD_FEATURE_EVENT_REMOVE |
+			    UFFD_FEATURE_EVENT_UNMAP))
+		has_uffd_events = true;
+	return sys_call(SYS_ioctl, fd, (long)UFFDIO_API, (long)arg, 0, 0, 0);
 }
 
 uint64_t capture_seq(void)

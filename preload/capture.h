@@ -59,8 +59,18 @@ void capture_shrink(void);
 void capture_own_calls(void);
 void capture_tell_own_calls(uint64_t ns);	/* the same under the capture lock */
 
-/* userfaultfd(2) was used: a monitor thread may have to run before munmap() and the like return. */
-void capture_note_userfaultfd(void);
+/* Does the ioctl register a range with a userfaultfd, or take it back? */
+bool capture_is_uffd_ioctl(uint64_t request);
+
+/* Was something registered with @fd, so that closing it may change the map? */
+bool capture_is_uffd(int fd);
+
+/*
+ * ioctl(UFFDIO_API), which says whether a monitor thread has to run before munmap() and the like
+ * return. Return: as the kernel has it.
+ */
+long capture_uffd_api(int fd, uint64_t arg);
+bool capture_is_uffd_api(uint64_t request);
 
 /* Heap operations, after (before, for a free) the allocator's own work. errno is kept. */
 void capture_alloc(void *block, size_t size, size_t align);
@@ -79,8 +89,12 @@ uint32_t capture_stack_of_task(void);
 /* Its two innermost frames, taken now if stacks are off; 0 where there is none. */
 void capture_innermost(uint32_t stack, uint64_t ret_ips[2]);
 
+/* What the unwinder asks about the map: bridge_code_fn. Takes the capture lock. */
+bool capture_find_code(uintptr_t addr, uintptr_t *ret_start, uintptr_t *ret_end);
+
 /* Tasks. @call names the function; @child: pid, or -errno. */
 void capture_fork(const char *call, long child, uint32_t stack);
+void capture_thread_create(uint32_t stack);	/* by the caller, which has that stack */
 void capture_thread_start(void);
 void capture_thread_end(void);	/* under the capture lock */
 

@@ -15,7 +15,7 @@
 
 #include "no_heap.h"
 
-#define UNWIND_ROOM 12288	/* bytes of stack that the unwinder may need */
+#define UNWIND_ROOM 14336	/* bytes of stack that the unwinder may need */
 
 static uint64_t hash_stack(void *const *ips, int nr)
 {
@@ -62,6 +62,25 @@ static bool is_tight(struct thread *t)
 	if (!t->stack_low || sp < t->stack_low)
 		t->stack_low = sp;
 	return false;
+}
+
+bool capture_find_code(uintptr_t addr, uintptr_t *ret_start, uintptr_t *ret_end)
+{
+	const struct vma *vma;
+	struct lock_state state;
+
+	if (tls.locked)
+		return false;
+	lock_take(&state);
+	vma = vma_lookup(&capture_mm, addr);
+	if (vma && (vma->vm_flags & (VM_READ | VM_EXEC)) == (VM_READ | VM_EXEC)) {
+		*ret_start = vma->vm_start;
+		*ret_end = vma->vm_end;
+	} else {
+		vma = NULL;
+	}
+	lock_drop(&state);
+	return vma;
 }
 
 static int unwind(struct thread *t, void **ips, int max, bool *ret_cut)

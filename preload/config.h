@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #define CONFIG_PATH_MAX 4096
-#define CONFIG_STACKS_MAX 128	/* frames */
+#define CONFIG_STACKS_MAX 256	/* frames */
 
 enum config_tier { TIER_SYMBOLS, TIER_LIBC, TIER_ALL };
 enum config_verify { VERIFY_OFF, VERIFY_FINAL, VERIFY_CHECKPOINT, VERIFY_EVERY };

@@ -53,6 +53,8 @@ static int op_of(long nr, const uint64_t *arg)
 	case SYS_set_mempolicy_home_node: return MM_SET_MEMPOLICY_HOME_NODE;
 	case SYS_io_setup: return MM_IO_SETUP;
 	case SYS_io_destroy: return MM_IO_DESTROY;
+	case SYS_ioctl: return capture_is_uffd_ioctl(arg[1]) ? (int)MM_IOCTL : -1;
+	case SYS_close: return capture_is_uffd((int)arg[0]) ? (int)MM_CLOSE : -1;
 	case SYS_prctl:
 		return arg[0] == PR_SET_VMA || arg[0] == PR_SET_MM || arg[0] == PR_MEMORY_MERGE ?
 		       (int)MM_PRCTL : -1;
@@ -132,7 +134,8 @@ long dispatch(long nr, const uint64_t arg[6], enum dispatch_way way)
 		return fork_by_number(nr, arg);
 	switch (nr) {
 	case SYS_exit_group:
-		capture_finish("_exit", (int)arg[0]);
+		if (!tls.other_process)
+			capture_finish("_exit", (int)arg[0]);
 		return make(nr, arg);
 	case SYS_close:
 		return fds_is_own((int)arg[0]) ? -EBADF : make(nr, arg);
@@ -144,9 +147,9 @@ long dispatch(long nr, const uint64_t arg[6], enum dispatch_way way)
 		if (arg[0] != arg[1] && fds_is_own((int)arg[1]))
 			fds_vacate((int)arg[1]);
 		return make(nr, arg);
-	case SYS_userfaultfd:
-		capture_note_userfaultfd();
-		return make(nr, arg);
+	case SYS_ioctl:
+		return capture_is_uffd_api(arg[1]) ? capture_uffd_api((int)arg[0], arg[2]) :
+						     make(nr, arg);
 	default:
 		return make(nr, arg);
 	}

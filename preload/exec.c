@@ -325,7 +325,7 @@ void exec_record_failure(int error)
 	struct lock_state state;
 	struct jsonw *w;
 
-	if (!capture_is_on() || tls.vfork_child || tls.locked)
+	if (!capture_is_on() || thread_is_in_other_process() || tls.locked)
 		return;
 	tls.depth++;
 	lock_take(&state);
@@ -344,7 +344,7 @@ long exec_call(long nr, const uint64_t arg[6])
 	enum image image = next_image(nr, arg);
 	int at = nr == SYS_execve ? 0 : 1;
 	/* A name that leads nowhere is one of execvp()'s tries. */
-	bool ours = !tls.vfork_child && image != IMAGE_MISSING;
+	bool ours = !thread_is_in_other_process() && image != IMAGE_MISSING;
 	long ret;
 
 	if (ours)
@@ -358,6 +358,6 @@ long exec_call(long nr, const uint64_t arg[6])
 
 void exec_record(const char *path, char *const argv[])
 {
-	if (capture_is_on() && !tls.vfork_child && !tls.locked)
+	if (capture_is_on() && !thread_is_in_other_process() && !tls.locked)
 		record(path, argv, IMAGE_UNKNOWN);
 }

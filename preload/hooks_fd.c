@@ -31,6 +31,10 @@ EXPORT int close(int fd)
 		errno = EBADF;
 		return -1;
 	}
+	if (capture_is_uffd(fd))
+		return (int)hook_result(capture_call(MM_CLOSE, SYS_close,
+						     (const uint64_t[6]){ (uint64_t)fd },
+						     modules_origin((uintptr_t)CALLER)));
 	return next.close_(fd);
 }
 

@@ -7,6 +7,7 @@
 #undef _FILE_OFFSET_BITS
 #include <fcntl.h>
 #include <stdarg.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -234,6 +235,22 @@ EXPORT int prctl(int option, ...)
 		return (int)hook_result(sys_call(SYS_prctl, option, (long)a[0], (long)a[1],
 						 (long)a[2], (long)a[3], 0));
 	}
+}
+
+/* Only a userfaultfd's requests are about the map; all others go straight on. */
+EXPORT int ioctl(int fd, unsigned long request, ...)
+{
+	unsigned long arg;
+	va_list ap;
+
+	va_start(ap, request);
+	arg = va_arg(ap, unsigned long);
+	va_end(ap);
+	if (capture_is_uffd_ioctl(request))
+		return (int)CAPTURE(MM_IOCTL, SYS_ioctl, U(fd), request, arg);
+	if (capture_is_uffd_api(request))
+		return (int)hook_result(capture_uffd_api(fd, arg));
+	return (int)hook_result(sys_call(SYS_ioctl, fd, (long)request, (long)arg, 0, 0, 0));
 }
 
 /* libaio's wrappers return -errno, and are not libc's; programs that link them reach us here. */

@@ -98,6 +98,8 @@ EXPORT int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
 	tls_area = va_arg(ap, void *);
 	child_tid = va_arg(ap, pid_t *);
 	va_end(ap);
+	if (task_shares_block((uint64_t)flags))
+		thread_note_shared();
 	if ((flags & (CLONE_VM | CLONE_VFORK | CLONE_SETTLS)) == (CLONE_VM | CLONE_VFORK) &&
 	    !patch_has(SYS_clone)) {
 		tls.vfork_child = true;
@@ -256,7 +258,7 @@ EXPORT int execle(const char *path, const char *arg, ...)
 EXPORT void _exit(int status)
 {
 	next_resolve();
-	if (capture_is_on() && !tls.vfork_child && !tls.locked)
+	if (capture_is_on() && !thread_is_in_other_process() && !tls.locked)
 		capture_finish("_exit", status);
 	next.exit_(status);
 	__builtin_unreachable();
@@ -306,7 +308,7 @@ EXPORT void _Exit(int status)
 EXPORT void quick_exit(int status)
 {
 	next_resolve();
-	if (capture_is_on() && !tls.vfork_child)
+	if (capture_is_on() && !thread_is_in_other_process())
 		capture_finish("exit", status);
 	next.quick_exit_(status);
 	__builtin_unreachable();
@@ -382,6 +384,7 @@ EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(
 			  void *arg)
 {
 	struct launch *l = NULL;
+	uint32_t stack;
 	int err;
 
 	next_resolve();
@@ -391,8 +394,11 @@ EXPORT int pthread_create(pthread_t *thread, const pthread_attr_t *attr, void *(
 		return next.pthread_create_(thread, attr, start, arg);
 	l->start = start;
 	l->arg = arg;
+	stack = capture_stack_of_task();
 	err = next.pthread_create_(thread, attr, launch_run, l);
 	if (err)
 		launch_put(l);
+	else
+		capture_thread_create(stack);
 	return err;
 }

@@ -6,6 +6,7 @@
 #include <link.h>
 #include <string.h>
 
+#include "bridge.h"
 #include "capture.h"
 #include "lock.h"
 #include "patch.h"
@@ -369,6 +370,7 @@ static void update(void)
 		if (!modules[i].told || modules[i].seen)
 			continue;
 		modules[i].told = false;
+		bridge_forget();
 		lock_take(&state);
 		w = recorder_writer();
 		jsonw_event(w, "module");

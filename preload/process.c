@@ -92,6 +92,30 @@ static bool may_lock_all(void)
 	return data[0].effective & 1u << CAP_IPC_LOCK;
 }
 
+static bool update_limit(int resource, uint64_t *limit)
+{
+	uint64_t now = *limit;
+	bool changed;
+
+	if (resource == RLIMIT_MEMLOCK && may_lock_all())
+		now = RLIM_INFINITY;
+	else
+		sys_getrlimit(resource, &now);
+	changed = now != *limit;
+	*limit = now;
+	return changed;
+}
+
+bool process_update_limits(struct mm *mm)
+{
+	bool changed = update_limit(RLIMIT_AS, &mm->rlimit_as);
+
+	changed |= update_limit(RLIMIT_DATA, &mm->rlimit_data);
+	changed |= update_limit(RLIMIT_STACK, &mm->rlimit_stack);
+	changed |= update_limit(RLIMIT_MEMLOCK, &mm->rlimit_memlock);
+	return changed;
+}
+
 void process_fill_mm(struct mm *mm)
 {
 	static uint32_t rules;
@@ -115,12 +139,7 @@ void process_fill_mm(struct mm *mm)
 	mm->mmap_base = modules_loader_end();
 	mm->mmap_min_addr = read_number("/proc/sys/vm/mmap_min_addr", 65536);
 	mm->max_map_count = (uint32_t)read_number("/proc/sys/vm/max_map_count", 65530);
-	sys_getrlimit(RLIMIT_AS, &mm->rlimit_as);
-	sys_getrlimit(RLIMIT_DATA, &mm->rlimit_data);
-	sys_getrlimit(RLIMIT_STACK, &mm->rlimit_stack);
-	sys_getrlimit(RLIMIT_MEMLOCK, &mm->rlimit_memlock);
-	if (may_lock_all())
-		mm->rlimit_memlock = RLIM_INFINITY;
+	process_update_limits(mm);
 	/* The kernel's own: a fork child's are its parent's. */
 	if (!rules) {
 		rules = rules_probe();
@@ -137,6 +156,16 @@ static void put_limit(struct jsonw *w, const char *key, uint64_t limit)
 		jsonw_null(w, key);
 	else
 		jsonw_num(w, key, (int64_t)limit);
+}
+
+void process_put_limits(struct jsonw *w, const char *key, const struct mm *mm)
+{
+	jsonw_object(w, key);
+	put_limit(w, "as", mm->rlimit_as);
+	put_limit(w, "data", mm->rlimit_data);
+	put_limit(w, "stack", mm->rlimit_stack);
+	put_limit(w, "memlock", mm->rlimit_memlock);
+	jsonw_object_end(w);
 }
 
 static void put_mm(struct jsonw *w, const struct mm *mm)
@@ -218,12 +247,7 @@ void process_put(struct jsonw *w, const struct mm *mm)
 	jsonw_num(w, "page_size", MM_PAGE_SIZE);
 	jsonw_num(w, "rules", mm->rules);
 	jsonw_num(w, "max_map_count", mm->max_map_count);
-	jsonw_object(w, "limits");
-	put_limit(w, "as", mm->rlimit_as);
-	put_limit(w, "data", mm->rlimit_data);
-	put_limit(w, "stack", mm->rlimit_stack);
-	put_limit(w, "memlock", mm->rlimit_memlock);
-	jsonw_object_end(w);
+	process_put_limits(w, "limits", mm);
 	put_mm(w, mm);
 	put_auxv(w);
 }

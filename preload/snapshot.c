@@ -19,6 +19,9 @@
 
 #define TEXT_BYTES 16384
 
+/* dup_mmap(); a userfaultfd that asked for forks (UFFD_FEATURE_EVENT_FORK) keeps its own. */
+#define FORK_DROPS (VM_LOCKED | VM_LOCKONFAULT | VM_UFFD_MISSING | VM_UFFD_WP | VM_UFFD_MINOR)
+
 static char vsyscall[5];
 
 const char *snapshot_vsyscall(void)
@@ -148,8 +151,8 @@ static int take_vma(const struct vma_desc *kernel, void *ctx)
 	if (vma) {
 		vma_describe(source->old, vma, &known);
 		if (!((known.vm_flags ^ desc.vm_flags) & visible) && known.flags_known) {
-			/* fork drops locks (dup_mmap). */
-			desc.vm_flags = known.vm_flags & ~(VM_LOCKED | VM_LOCKONFAULT);
+			desc.vm_flags = known.vm_flags & ~FORK_DROPS;
+			desc.vm_flags_unknown = known.vm_flags_unknown & ~FORK_DROPS;
 			desc.flags_known = true;
 		}
 	}
@@ -190,6 +193,8 @@ void snapshot_record(struct mm *mm)
 			jsonw_str(w, "name", desc.name);
 		if (desc.flags_known)
 			jsonw_hex(w, "flags", desc.vm_flags);
+		if (desc.flags_known && desc.vm_flags_unknown)
+			jsonw_hex(w, "flags_unknown", desc.vm_flags_unknown);
 		if (desc.anon_vma)
 			jsonw_bool(w, "anon_vma", true);
 		if (desc.own)

@@ -146,7 +146,8 @@ bool stacks_equal(uint32_t id, void *const *ips, int nr, bool cut)
 			return false;
 		id = nodes[id].parent;
 	}
-	return cut ? id && !nodes[id].ip : !id;
+	/* A frame may also be missing before the last one: only the outermost says that it was cut. */
+	return cut ? id && !nodes[id].ip && !nodes[id].parent : !id;
 }
 
 void stacks_innermost(uint32_t id, uint64_t ret_ips[2])

@@ -18,7 +18,7 @@ void stacks_reset(void);
 
 /**
  * stacks_intern() - The id of a stack, writing `stack` events for nodes that are new.
- * @ips: innermost first. @cut: the outermost frame is not the stack's end.
+ * @ips: innermost first, NULL where frames may be missing. @cut: the outermost frame is not the stack's end.
  *
  * Context: under the capture lock.
  * Return: the id, 0 for an empty stack or a full table (which is counted).

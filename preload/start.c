@@ -272,7 +272,7 @@ static void on_checkpoint_signal(int sig)
 static void on_exit_status(int status, void *arg)
 {
 	(void)arg;
-	if (!capture_is_on() || tls.vfork_child)
+	if (!capture_is_on() || thread_is_in_other_process())
 		return;
 	capture_finish("exit", status);
 	if (speaks)
@@ -333,7 +333,8 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 	if (!arena_init() && recorder_init() && stacks_init() && !sink_open(false)) {
 		if (config.stacks) {
 			tls.unwinding = true;
-			unwind_init();
+			/* The kernel puts argc there, and the arguments behind it. */
+			unwind_init(capture_find_code, (uintptr_t)(argv - 1));
 			tls.unwinding = false;
 		}
 		reach_tier();

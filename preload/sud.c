@@ -44,7 +44,7 @@ struct kernel_sigaction {
 /* A task that goes on in the program's registers. sud_clone() knows the first member. */
 struct sud_task {
 	greg_t regs[18];
-	enum { TASK_THREAD, TASK_FORKED, TASK_VFORKED, TASK_PARENT } kind;
+	enum { TASK_THREAD, TASK_UNKNOWN_TLS, TASK_FORKED, TASK_VFORKED, TASK_PARENT } kind;
 	uint32_t stack;
 };
 
@@ -198,8 +198,14 @@ void sud_begin(struct sud_task *task)
 {
 	switch (task->kind) {
 	case TASK_THREAD:
+		(void)thread_begin_task();
+		sud_arm();
+		break;
 	case TASK_VFORKED:
 		sud_arm();
+		break;
+	case TASK_UNKNOWN_TLS:
+		/* Where ours would be is anything: its calls go unseen. */
 		break;
 	case TASK_FORKED:
 		task_fork_child();
@@ -213,24 +219,34 @@ void sud_begin(struct sud_task *task)
 }
 
 struct clone_request {
-	uint64_t flags, sp;
+	uint64_t flags, sp, block;
 };
 
 static bool read_request(long nr, const uint64_t arg[6], struct clone_request *ret)
 {
-	uint64_t words[7];
+	uint64_t words[8];
 
 	if (nr == SYS_vfork) {
-		*ret = (struct clone_request){ CLONE_VM | CLONE_VFORK, 0 };
+		*ret = (struct clone_request){ CLONE_VM | CLONE_VFORK, 0, 0 };
 	} else if (nr == SYS_clone) {
-		*ret = (struct clone_request){ arg[0], arg[1] };
+		*ret = (struct clone_request){ arg[0], arg[1], arg[4] };
 	} else if (nr == SYS_clone3 &&
 		   sys_read_user(words, (const void *)arg[0], sizeof(words)) == sizeof(words)) {
-		*ret = (struct clone_request){ words[0], words[5] ? words[5] + words[6] : 0 };
+		*ret = (struct clone_request){ words[0], words[5] ? words[5] + words[6] : 0,
+						words[7] };
 	} else {
 		return false;
 	}
 	return ret->sp || ret->flags & CLONE_VM;
+}
+
+/* Thread-local storage that libc has made: its block holds its own address, twice. */
+static bool is_libc_tls(uint64_t block)
+{
+	uint64_t words[3];
+
+	return sys_read_user(words, (const void *)block, sizeof(words)) == sizeof(words) &&
+	       words[0] == block && words[2] == block;
 }
 
 /* A clone whose child does not simply return from this handler's copy. */
@@ -244,6 +260,8 @@ static long clone_task(long nr, const uint64_t arg[6], const struct clone_reques
 
 	memcpy(init.regs, regs, sizeof(init.regs));
 	init.kind = !shares ? TASK_FORKED : suspends ? TASK_VFORKED : TASK_THREAD;
+	if (init.kind == TASK_THREAD && request->flags & CLONE_SETTLS && !is_libc_tls(request->block))
+		init.kind = TASK_UNKNOWN_TLS;
 	if (request->sp) {
 		init.regs[REG_RSP] = (greg_t)request->sp;
 		child = (struct sud_task *)((request->sp - RED_ZONE - sizeof(*child)) & ~63ull);
@@ -257,6 +275,8 @@ static long clone_task(long nr, const uint64_t arg[6], const struct clone_reques
 		*child = *parent = init;
 		parent->kind = TASK_PARENT;
 	}
+	if (task_shares_block(request->flags))
+		thread_note_shared();
 	if (!shares)
 		task_fork_prepare();
 	tls.vfork_child = shares && suspends;

@@ -146,12 +146,17 @@ int sys_futex_wake(uint32_t *word, int count)
 	return (int)sys_call(SYS_futex, (long)word, FUTEX_WAKE_PRIVATE, count, 0, 0, 0);
 }
 
-size_t sys_read_user(void *dst, const void *src, size_t len)
+size_t sys_read_user_of(int pid, void *dst, const void *src, size_t len)
 {
 	struct iovec to = { dst, len }, from = { (void *)src, len };
-	long n = sys_call(SYS_process_vm_readv, sys_getpid(), (long)&to, 1, (long)&from, 1, 0);
+	long n = sys_call(SYS_process_vm_readv, pid, (long)&to, 1, (long)&from, 1, 0);
 
 	return n < 0 ? 0 : (size_t)n;
+}
+
+size_t sys_read_user(void *dst, const void *src, size_t len)
+{
+	return sys_read_user_of(sys_getpid(), dst, src, len);
 }
 
 size_t sys_write_user(void *dst, const void *src, size_t len)

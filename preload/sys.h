@@ -65,6 +65,8 @@ int sys_futex_wake(uint32_t *word, int count);
  * Return: bytes copied (as far as it was readable), never a fault.
  */
 size_t sys_read_user(void *dst, const void *src, size_t len);
+/* The same for who has asked for our own @pid already. */
+size_t sys_read_user_of(int pid, void *dst, const void *src, size_t len);
 /* The other way round. */
 size_t sys_write_user(void *dst, const void *src, size_t len);
 /* The same for a NUL-terminated string; always terminates @dst. Return: its length. */

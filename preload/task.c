@@ -25,6 +25,7 @@
 #include "no_heap.h"
 
 static struct lock_state fork_state;
+static const struct thread_local_state *fork_thread;
 static int fork_parent;
 static bool fork_nested;	/* by a signal handler that interrupted a hook */
 
@@ -42,6 +43,7 @@ void task_fork_prepare(void)
 	thread_gate_close();
 	lock_take(&state);
 	fork_state = state;
+	fork_thread = thread_state();
 	fork_parent = sys_getpid();
 	fork_nested = nested;
 }
@@ -60,6 +62,7 @@ void task_fork_child(void)
 	struct lock_state state = fork_state;
 	int err = errno;
 
+	thread_unshare(fork_thread);
 	sud_arm();
 	start_fork_child(fork_parent, fork_nested);
 	lock_drop(&state);
@@ -84,6 +87,11 @@ long task_vfork_leave(long ret)
 	return hook_result(ret);
 }
 
+bool task_shares_block(uint64_t flags)
+{
+	return (flags & (CLONE_VM | CLONE_VFORK | CLONE_SETTLS)) == CLONE_VM;
+}
+
 void task_clone_enter(long nr, uint64_t first_arg)
 {
 	const uint64_t shares = CLONE_VM | CLONE_VFORK;
@@ -97,6 +105,9 @@ void task_clone_enter(long nr, uint64_t first_arg)
 	tls.clone_shares = !tls.vfork_child && (flags & (shares | CLONE_SETTLS)) == shares;
 	if (tls.clone_shares)
 		tls.vfork_child = true;
+	if (task_shares_block(flags))
+		thread_note_shared();
+	tls.thread_stack = flags & CLONE_THREAD ? capture_stack_of_task() : 0;
 	sud_pause();
 }
 
@@ -106,7 +117,10 @@ void task_clone_leave(long ret)
 		if (tls.clone_shares)
 			tls.vfork_child = tls.clone_shares = false;
 		sud_resume();
-	} else if (!tls.tid) {
+		if (ret > 0 && tls.thread_stack)
+			capture_thread_create(tls.thread_stack);
+		tls.thread_stack = 0;
+	} else if (!thread_begin_task() && !tls.tid) {
 		sud_arm();
 		capture_thread_start();
 	}
@@ -138,7 +152,7 @@ void capture_fork(const char *call, long child, uint32_t stack)
 	errno = err;
 }
 
-static void put_thread(const char *op)
+static void put_thread(const char *op, uint32_t stack)
 {
 	struct jsonw *w = recorder_writer();
 
@@ -146,7 +160,24 @@ static void put_thread(const char *op)
 	jsonw_num(w, "t", (int64_t)recorder_now());
 	jsonw_num(w, "tid", thread_tid());
 	jsonw_str(w, "op", op);
+	if (stack)
+		jsonw_num(w, "stack", stack);
 	recorder_commit(w);
+}
+
+void capture_thread_create(uint32_t stack)
+{
+	struct lock_state state;
+	int err = errno;
+
+	if (!capture_is_on() || tls.locked)
+		return;
+	tls.depth++;
+	lock_take(&state);
+	put_thread("create", stack);
+	lock_drop(&state);
+	tls.depth--;
+	errno = err;
 }
 
 void capture_thread_start(void)
@@ -159,7 +190,7 @@ void capture_thread_start(void)
 	(void)thread_self();
 	lock_take(&state);
 	mmget(&capture_mm);
-	put_thread("start");
+	put_thread("start", 0);
 	lock_drop(&state);
 	tls.depth--;
 }
@@ -171,5 +202,5 @@ void capture_thread_end(void)
 		return;
 	if (capture_mm.mm_users > 1)
 		mmput(&capture_mm);
-	put_thread("end");
+	put_thread("end", 0);
 }

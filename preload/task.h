@@ -18,6 +18,9 @@ void task_fork_child(void);
 void task_vfork_enter(void);
 long task_vfork_leave(long ret);
 
+/* Will a task made with these flags of clone(2) run beside its creator on the same TLS? */
+bool task_shares_block(uint64_t flags);
+
 /*
  * Around libc's own clone system calls (posix_spawn, thread creation), from their patched sites.
  * Leave runs in both: in the child with @ret 0, on the child's stack.

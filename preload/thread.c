@@ -20,7 +20,7 @@
 #define GATE_TRIES 100000	/* of a yield each */
 #define DESTRUCTOR_ROUNDS (PTHREAD_DESTRUCTOR_ITERATIONS - 1)
 
-__thread struct thread_local_state tls __attribute__((tls_model("initial-exec")));
+__thread struct thread_local_state tls_block __attribute__((tls_model("initial-exec")));
 
 static struct thread *all;
 static unsigned int nr_ended;
@@ -44,7 +44,7 @@ static void on_thread_end(void *value)
 		if (!sink_is_file())
 			recorder_heap_flush(&tls.thread->heap);
 		tls.thread->ended = true;
-		nr_ended++;
+		__atomic_fetch_add(&nr_ended, 1, __ATOMIC_RELAXED);
 	}
 	capture_thread_end();
 	lock_drop(&state);
@@ -91,11 +91,11 @@ static struct thread *reap(void)
 {
 	struct thread *t;
 
-	for (t = nr_ended ? all : NULL; t; t = t->next) {
+	for (t = __atomic_load_n(&nr_ended, __ATOMIC_RELAXED) ? all : NULL; t; t = t->next) {
 		if (t->ended &&
 		    sys_call(SYS_tgkill, sys_getpid(), t->tid, 0, 0, 0, 0) == -ESRCH) {
 			recorder_heap_flush(&t->heap);
-			nr_ended--;
+			__atomic_fetch_sub(&nr_ended, 1, __ATOMIC_RELAXED);
 			return t;
 		}
 	}
@@ -124,18 +124,26 @@ static struct thread *thread_new(void)
 	return t;
 }
 
-struct thread *thread_self(void)
+void thread_leave_to_others(struct thread *t)
 {
-	if (tls.thread)
-		return tls.thread;
-	tls.thread = thread_new();
-	/* Keys below 32 live in the thread's descriptor: nothing is allocated here. */
-	if (tls.thread && has_key && key < 32)
-		pthread_setspecific(key, (void *)1);
-	return tls.thread;
+	t->ended = true;
+	__atomic_fetch_add(&nr_ended, 1, __ATOMIC_RELAXED);
 }
 
-void thread_gate_enter(struct thread *t)
+struct thread *thread_self(void)
+{
+	struct thread_local_state *state = thread_state();
+
+	if (state->thread)
+		return state->thread;
+	state->thread = thread_new();
+	/* Keys below 32 live in the thread's descriptor: nothing is allocated here. */
+	if (state->thread && has_key && key < 32 && state == &tls_block)
+		pthread_setspecific(key, (void *)1);
+	return state->thread;
+}
+
+static void pass_gate(struct thread *t)
 {
 	if (!t)
 		return;
@@ -149,8 +157,17 @@ void thread_gate_enter(struct thread *t)
 	}
 }
 
+void thread_gate_enter(struct thread *t)
+{
+	pass_gate(t);
+	if (tls_block.shared)
+		thread_turn_take();
+}
+
 void thread_gate_leave(struct thread *t)
 {
+	if (tls_block.shared)
+		thread_turn_give();
 	if (t)
 		__atomic_store_n(&t->in_gate, 0, __ATOMIC_RELEASE);
 }

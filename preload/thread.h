@@ -40,11 +40,33 @@ struct thread_local_state {
 	volatile uintptr_t raw_ip;	/* behind the system call that SIGSYS interrupted, or 0 */
 	uint32_t self_test_seen;	/* bits by enum mm_op */
 	uint32_t vfork_stack;		/* of the vfork under way */
+	uint32_t thread_stack;		/* of the thread being made, 0: none is */
 	int tid;
 	struct thread *thread;
+	bool other_process;		/* a task that shares our memory, but is no thread of ours */
+	bool has_turn;			/* thread_turn_take() */
+	bool shared;			/* the block: tasks without one of their own run on it */
+	int owner, pid;			/* whose it is, then */
 };
 
-extern __thread struct thread_local_state tls __attribute__((tls_model("initial-exec")));
+extern __thread struct thread_local_state tls_block __attribute__((tls_model("initial-exec")));
+
+/* The state of a task on a shared block: its own, made at first use. Context: any. */
+struct thread_local_state *thread_state_of_task(void);
+
+static inline struct thread_local_state *thread_state(void)
+{
+	return __builtin_expect(tls_block.shared, false) ? thread_state_of_task() : &tls_block;
+}
+
+/* The running task's. */
+#define tls (*thread_state())
+
+/* Its end, or its exec, is not ours. */
+static inline bool thread_is_in_other_process(void)
+{
+	return tls.vfork_child || tls.other_process;
+}
 
 /* Context: startup. */
 void thread_init(void);
@@ -72,6 +94,18 @@ void thread_gate_enter(struct thread *t);
 void thread_gate_leave(struct thread *t);
 void thread_gate_close(void);
 void thread_gate_open(void);
+
+/* The caller is about to make a task that will share its block. */
+void thread_note_shared(void);
+/* In that task, at first. Return: false in any other one. */
+bool thread_begin_task(void);
+/* fork child: the block is its own again, going on as @state, that of the task that forked. */
+void thread_unshare(const struct thread_local_state *state);
+/* Tasks that share a block take turns in what else is in it. Waits for a bounded time. */
+void thread_turn_take(void);
+void thread_turn_give(void);
+/* The task of this record has ended unseen. */
+void thread_leave_to_others(struct thread *t);
 
 /* fork child: all other threads are gone, the caller's streams start afresh. */
 void thread_fork_child(void);

@@ -5,16 +5,24 @@
 
 #include <stdbool.h>
 
-#define UNWIND_MAX 160	/* frames: CONFIG_STACKS_MAX and our own on top */
+#include "bridge.h"
 
-/* Choose the caching policy and let libunwind make what it makes at its first use. */
-void unwind_init(void);
+#define UNWIND_MAX 288	/* frames: CONFIG_STACKS_MAX and our own on top */
+
+/**
+ * unwind_init() - Choose the caching policy and let libunwind make what it makes at its first use.
+ * @find_code: called where the unwinder ends early, in unwind_stack()'s context.
+ * @stack_end: the stack pointer that the program began with.
+ *
+ * Context: startup.
+ */
+void unwind_init(bridge_code_fn *find_code, uintptr_t stack_end);
 
 /**
  * unwind_stack() - Return addresses, innermost first, without vmtrace's own frames.
- * @ips: room for UNWIND_MAX.
+ * @ips: room for UNWIND_MAX. NULL stands where frames may be missing (bridge.h).
  * @max: depth wanted.
- * @ret_cut: there would have been more.
+ * @ret_cut: there would have been more: too deep, or the end was not found.
  *
  * Context: hook path, under the guard and before any lock: the unwinder may take the loader's.
  */

@@ -23,6 +23,7 @@
 
 #define NR_REGION 256		/* kernel vmas of one region; more are split into several */
 #define NAMES_BYTES 65536
+#define NR_GROWTH 16		/* vmas looked at between unknown memory and a growing vma */
 #define CATCH_UP_INTERVAL 64	/* events between two attempts */
 
 static uint64_t nr_checks;
@@ -34,6 +35,7 @@ static struct walk {
 	const struct verify_touched *touched;
 	uint64_t seq;
 	unsigned int nr_diffs, nr_vmas;
+	bool start_grown;		/* where the event began, a stack was found to have grown */
 	bool open;			/* a region is being grown */
 	uint64_t region_start, region_end;
 	struct vma_desc kernel[NR_REGION];
@@ -200,24 +202,43 @@ static bool is_stack_growth(void)
 	       may_grow(vma);
 }
 
+/* Did the event map or unmap [start, end)? */
+static bool is_of_event(uint64_t start, uint64_t end)
+{
+	const struct verify_range *range = walk.touched->range;
+
+	return walk.touched->effect == VERIFY_MAPPING &&
+	       ((start >= range[0].start && end <= range[0].end) ||
+		(start >= range[1].start && end <= range[1].end));
+}
+
 /*
- * Memory unknown to the shadow, between which and a growing vma everything is mapped: it grew, and
- * what it has grown by was changed by the call just made. Asked only where that is cheap.
+ * Memory unknown to the shadow, between which and a growing vma everything is mapped, or was before
+ * the call just made: it grew, and what it has grown by was changed by that call.
+ *
+ *     shadow        ..........GGGG        G: may grow down
+ *     kernel        ??EE..gggggggg        E: mapped by the event; the hole is its doing, too
  */
 static bool is_part_of_stack_growth(void)
 {
-	struct vma *vma = find_vma(walk.mm, walk.region_end);
 	uint64_t at = walk.region_end;
 	struct vma_desc k;
+	struct vma *vma;
+	int i;
 
-	if (!kmaps_has_query() || !vma || !may_grow(vma))
-		return false;
-	while (at < vma->vm_start) {
-		if (kmaps_query(at, &k, NULL, 0) || k.vm_start > at || k.inode)
+	for (i = 0; kmaps_has_query() && i < NR_GROWTH && !kmaps_query(at, &k, NULL, 0); i++) {
+		if (k.vm_start > at && !is_of_event(at, k.vm_start))
+			return false;
+		if (k.vm_start > at)
+			at = k.vm_start;
+		vma = find_vma(walk.mm, at);
+		if (vma && vma->vm_start < k.vm_end && may_grow(vma))
+			return true;
+		if ((k.inode || (vma && vma->vm_start < k.vm_end)) && !is_of_event(at, k.vm_end))
 			return false;
 		at = k.vm_end;
 	}
-	return true;
+	return false;
 }
 
 /* The same where the two were joined at once: all that is missing lies below a growing vma. */
@@ -231,13 +252,19 @@ static bool is_joined_stack_growth(void)
 	       !compare_pages(vma->vm_start, walk.region_end);
 }
 
+/* Anonymous, for all that it shows a file: nobody sees writes by /proc/PID/mem or ptrace(2), either. */
+static bool is_private_zero(const struct vma *vma)
+{
+	return !(vma->vm_flags & VM_MAYSHARE) && !strcmp(vma_name(walk.mm, vma), "/dev/zero");
+}
+
 /* Private /dev/zero shows the offset that nobody can tell once it was moved. */
 static bool is_offset_in_doubt(void)
 {
 	struct vma *vma = find_vma(walk.mm, walk.region_start);
 
 	for (; vma && vma->vm_start < walk.region_end; vma = vma->vm_next)
-		if (vma->pgoff_state == VM_PGOFF_KNOWN)
+		if (vma->pgoff_state == VM_PGOFF_KNOWN && !is_private_zero(vma))
 			return false;
 	return true;
 }
@@ -268,12 +295,27 @@ static bool is_unexplained(const struct verify_range *range)
 	}
 }
 
+/* mprotect() walks up from its start, where the shadow had a hole and stopped: a stack has grown. */
+static bool is_walked_from_growth(unsigned int fields)
+{
+	const struct verify_range *range = &walk.touched->range[0];
+
+	return walk.start_grown && fields == FIELD_PERMS && walk.touched->effect == VERIFY_PERMS &&
+	       walk.region_start >= range->start && walk.region_end <= range->end;
+}
+
 static enum trace_cause classify(unsigned int fields)
 {
+	uint64_t start = walk.touched->range[0].start;
+
 	if (verify_is_own(walk.region_start, walk.region_end))
 		return TRACE_CAUSE_OWN_MAPPING;
 	if (is_stack_growth() ||
-	    (fields == FIELD_MAPPED && (is_part_of_stack_growth() || is_joined_stack_growth())))
+	    (fields == FIELD_MAPPED && (is_part_of_stack_growth() || is_joined_stack_growth()))) {
+		walk.start_grown |= start >= walk.region_start && start < walk.region_end;
+		return TRACE_CAUSE_STACK_GROWTH;
+	}
+	if (is_walked_from_growth(fields))
 		return TRACE_CAUSE_STACK_GROWTH;
 	if (!fields || (fields == FIELD_OFFSET && is_offset_in_doubt()))
 		return TRACE_CAUSE_MERGE_RULE;
@@ -430,7 +472,7 @@ static unsigned int compare_range(struct mm *mm, uint64_t start, uint64_t end,
 	walk.touched = touched;
 	walk.seq = seq;
 	walk.nr_diffs = walk.nr_vmas = 0;
-	walk.open = false;
+	walk.open = walk.start_grown = false;
 	walk.nr_kernel = 0;
 	walk.names_len = 0;
 	err = kmaps_walk(start, end, visit, NULL);
@@ -537,13 +579,11 @@ void verify_event(struct mm *mm, const struct verify_touched *touched, uint64_t 
 		return;
 	/* The neighbours too: a merge that the shadow missed, or made wrongly, shows there. */
 	vma = find_vma_prev(mm, start, &prev);
-	if (prev)
-		start = prev->vm_start;
+	start = prev ? prev->vm_start : 0;
 	if (vma && vma->vm_start < start)
 		start = vma->vm_start;
 	vma = find_vma(mm, end);
-	if (vma)
-		end = vma->vm_end;
+	end = vma ? vma->vm_end : ~0ull;
 	compare_range(mm, start, end, touched, seq);
 }
 

@@ -120,7 +120,8 @@ struct vma_desc {
 	uint32_t dev_major, dev_minor;
 	uint64_t inode;
 	const char *name;	/* NULL or "" for none */
-	bool flags_known;	/* vm_flags is complete (read from smaps), not only rwxs */
+	bool flags_known;	/* vm_flags says more than rwxs: all (read from smaps) but for ... */
+	uint64_t vm_flags_unknown;	/* ... the bits that are a guess */
 	bool anon_vma;		/* known to have an anon_vma (private pages were seen) */
 	bool own;		/* vmtrace's own memory */
 };
@@ -154,6 +155,7 @@ struct vma {
 	uint64_t file_id;		/* struct file identity: equal = same, 0 = anonymous */
 	uint64_t file_bytes;		/* SysV shm, AIO ring: size of the whole, else 0 */
 	uint64_t policy_id;		/* 0: none; equal = mpol_equal() */
+	uint64_t uffd_ctx;		/* userfaultfd, 0: none; equal = same, others may be */
 	/*
 	 * Equal ids of two vmas that are both PRESENT mean the same anon_vma for certain; while one
 	 * is UNKNOWN they mean a common origin. Different ids prove nothing. 0: ANON_VMA_NONE.
@@ -179,7 +181,13 @@ enum mm_op {
 	MM_MMAP, MM_MUNMAP, MM_MREMAP, MM_MPROTECT, MM_PKEY_MPROTECT, MM_BRK, MM_MADVISE,
 	MM_PROCESS_MADVISE, MM_MLOCK, MM_MLOCK2, MM_MUNLOCK, MM_MLOCKALL, MM_MUNLOCKALL, MM_MSEAL,
 	MM_REMAP_FILE_PAGES, MM_SHMAT, MM_SHMDT, MM_MBIND, MM_SET_MEMPOLICY,
-	MM_SET_MEMPOLICY_HOME_NODE, MM_PRCTL, MM_IO_SETUP, MM_IO_DESTROY, MM_OP_COUNT,
+	MM_SET_MEMPOLICY_HOME_NODE, MM_PRCTL, MM_IO_SETUP, MM_IO_DESTROY,
+	MM_IOCTL, MM_CLOSE,	/* of a userfaultfd */
+	MM_OP_COUNT,
+};
+
+struct mm_range {
+	uint64_t start, end;
 };
 
 /**
@@ -187,10 +195,13 @@ enum mm_op {
  * @op:    which call.
  * @arg:   its arguments as the kernel got them (raw registers). brk: arg[0] the wanted break.
  *         io_setup: arg[2] the context it stored (address of the ring), 0 if unknown.
+ *         ioctl: arg[3], arg[4] start and length of the range registered or no longer so with a
+ *         userfaultfd, arg[5] the modes.
  * @len:   what the arguments don't say: shmat's segment size, io_setup's ring size; else 0.
  * @ret:   the raw result, -errno on failure. brk: the break after the call.
  * @file:  the file behind a successful mmap of a descriptor, shmat or shared anonymous memory as
  *         far as known; NULL: anonymous or unknown.
+ * @ranges, @nr_ranges: process_madvise: what the calling process advises itself about, in order.
  * @name:  prctl(PR_SET_VMA_ANON_NAME)'s string, else NULL.
  * @event: sequence number, stored in the vmas it makes.
  * @own:   vmtrace's own mapping.
@@ -201,6 +212,8 @@ struct mm_call {
 	uint64_t len;
 	int64_t ret;
 	const struct vma_file *file;
+	const struct mm_range *ranges;
+	size_t nr_ranges;
 	const char *name;
 	uint64_t event;
 	bool own;

@@ -19,6 +19,7 @@
 	X(MODULE, "module")		/* an ELF object was loaded or unloaded */ \
 	X(THREAD, "thread")		/* a thread was found, started, ended */ \
 	X(STACK, "stack")		/* new nodes of the stack tree */ \
+	X(LIMITS, "limits")		/* resource limits have changed */ \
 	X(CALL, "call")			/* a system call that may change the map */ \
 	X(HEAP, "heap")			/* a batch of heap operations of one thread */ \
 	X(CHECKPOINT, "checkpoint")	/* the lines up to the next non-checkpoint event belong to it */ \
@@ -58,7 +59,9 @@
 	X(MM_SET_MEMPOLICY_HOME_NODE, "set_mempolicy_home_node", "addr:x length:n node:n flags:n") \
 	X(MM_PRCTL, "prctl", "option:n arg2:x arg3:x arg4:x arg5:x") \
 	X(MM_IO_SETUP, "io_setup", "nr_events:n ctxp:x ctx:x") \
-	X(MM_IO_DESTROY, "io_destroy", "ctx:x")
+	X(MM_IO_DESTROY, "io_destroy", "ctx:x") \
+	X(MM_IOCTL, "ioctl", "fd:n request:x argp:x start:x length:n mode:n") \
+	X(MM_CLOSE, "close", "fd:n")
 
 /* Who made a call. */
 #define TRACE_ORIGINS(X) \

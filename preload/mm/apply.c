@@ -21,8 +21,7 @@ static const mm_op_fn ops[MM_OP_COUNT] = {
 	[MM_PKEY_MPROTECT] = op_mprotect,
 	[MM_BRK] = op_brk,
 	[MM_MADVISE] = op_madvise,
-	/* Remote advice is limited to what changes no vma. */
-	[MM_PROCESS_MADVISE] = no_effect,
+	[MM_PROCESS_MADVISE] = op_process_madvise,
 	[MM_MLOCK] = op_mlock,
 	[MM_MLOCK2] = op_mlock,
 	[MM_MUNLOCK] = op_mlock,
@@ -39,6 +38,8 @@ static const mm_op_fn ops[MM_OP_COUNT] = {
 	[MM_PRCTL] = op_prctl,
 	[MM_IO_SETUP] = op_io_setup,
 	[MM_IO_DESTROY] = op_io_destroy,
+	[MM_IOCTL] = op_ioctl,
+	[MM_CLOSE] = op_close,
 };
 
 static void note_peaks(struct mm *mm)

@@ -39,7 +39,8 @@ void vma_describe(const struct mm *mm, const struct vma *vma, struct vma_desc *r
 		.dev_minor = vma->dev_minor,
 		.inode = vma->inode,
 		.name = vma_name(mm, vma),
-		.flags_known = !vma->vm_flags_unknown,
+		.flags_known = VM_NOT_IN_MAPS & ~vma->vm_flags_unknown,
+		.vm_flags_unknown = vma->vm_flags_unknown,
 		.anon_vma = vma->anon_vma == ANON_VMA_PRESENT,
 		.own = vma->own,
 	};
@@ -63,6 +64,8 @@ enum vma_boundary vma_boundary(const struct mm *mm, const struct vma *vma)
 		return VMA_BOUNDARY_PGOFF;
 	if (match_policy(prev, vma) == VERDICT_NO)
 		return VMA_BOUNDARY_POLICY;
+	if (match_uffd(prev, vma) < VERDICT_LIKELY)
+		return VMA_BOUNDARY_FLAGS;
 	if (match_name(prev, vma) == VERDICT_NO)
 		return VMA_BOUNDARY_NAME;
 	if (!verdict_is_taken(match_anon_vma(mm, prev, vma)))

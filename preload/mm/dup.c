@@ -20,6 +20,7 @@ static void fork_vma(struct mm_txn *txn, struct vma *vma)
 	vma_set_flags(txn, vma, vma->vm_flags & ~(VM_LOCKED_MASK | VM_UFFD_MASK));
 	vma->vm_flags_unknown &= ~(VM_LOCKED_MASK | VM_UFFD_MASK);
 	vma->uncertain = false;
+	vma->uffd_ctx = 0;
 	if (vma->vm_flags & VM_WIPEONFORK) {
 		vma->anon_vma = ANON_VMA_NONE;
 		vma->anon_vma_id = 0;

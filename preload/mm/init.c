@@ -8,10 +8,6 @@
 #include "names.h"
 #include "vma.h"
 
-/* What maps alone doesn't tell about a vma. */
-#define FLAGS_NOT_IN_MAPS \
-	(~(VM_ACCESS_FLAGS | VM_SHARED | VM_MAYSHARE | VM_SPECIAL | VM_HUGETLB) & ((1ull << 43) - 1))
-
 void mm_init(struct mm *mm, const struct mm_alloc *mem)
 {
 	memset(mm, 0, sizeof(*mm));
@@ -43,7 +39,7 @@ static void guess_flags(struct vma *vma)
 	bool private = !vma_is_shared(vma);
 
 	vma->vm_flags |= VM_MAYRWX;
-	vma->vm_flags_unknown = FLAGS_NOT_IN_MAPS;
+	vma->vm_flags_unknown = VM_NOT_IN_MAPS;
 	if (vma->vm_flags & VM_SHARED) {
 		vma->vm_flags |= VM_MAYSHARE;
 		vma->vm_flags_unknown |= VM_SHARED;
@@ -98,7 +94,9 @@ int vma_from_desc(struct mm *mm, struct vma *vma, const struct vma_desc *desc)
 		name = NULL;
 	if (mm_intern(mm, name, &vma->name))
 		return -ENOMEM;
-	if (!desc->flags_known)
+	if (desc->flags_known)
+		vma->vm_flags_unknown = desc->vm_flags_unknown;
+	else
 		guess_flags(vma);
 	if (stack && !desc->flags_known)
 		vma->vm_flags |= VM_GROWSDOWN;

@@ -65,6 +65,15 @@ enum verdict match_policy(const struct vma *a, const struct vma *b)
 									  VERDICT_LIKELY;
 }
 
+/* is_mergeable_vm_userfaultfd_ctx(); for the rest the flags stand, which differ with the context. */
+enum verdict match_uffd(const struct vma *a, const struct vma *b)
+{
+	if (a->uffd_ctx == b->uffd_ctx || !a->uffd_ctx || !b->uffd_ctx)
+		return VERDICT_YES;
+	return uffd_ctx_fd(a->uffd_ctx) == uffd_ctx_fd(b->uffd_ctx) ? VERDICT_LIKELY :
+								      VERDICT_UNLIKELY;
+}
+
 enum verdict match_name(const struct vma *a, const struct vma *b)
 {
 	bool given_a = a->name && a->name[0] == '[', given_b = b->name && b->name[0] == '[';
@@ -120,6 +129,7 @@ enum verdict match_all(const struct mm *mm, const struct vma *below, const struc
 	v = verdict_and(match_flags(below, above), match_file(below, above));
 	v = verdict_and(v, match_pgoff(below, above));
 	v = verdict_and(v, match_policy(below, above));
+	v = verdict_and(v, match_uffd(below, above));
 	v = verdict_and(v, match_name(below, above));
 	if (v == VERDICT_NO)
 		return v;

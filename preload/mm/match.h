@@ -32,6 +32,7 @@ enum verdict match_flags(const struct vma *a, const struct vma *b);
 enum verdict match_file(const struct vma *a, const struct vma *b);
 enum verdict match_pgoff(const struct vma *below, const struct vma *above);
 enum verdict match_policy(const struct vma *a, const struct vma *b);
+enum verdict match_uffd(const struct vma *a, const struct vma *b);
 enum verdict match_name(const struct vma *a, const struct vma *b);
 
 /**

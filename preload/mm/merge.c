@@ -150,9 +150,22 @@ static struct vma *join(struct mm_txn *txn, const struct sides *s, struct vma *v
 }
 
 /* A call that has worked was not refused, so where the model thinks it was, something was joined. */
-static bool split_is_refused(const struct mm_txn *txn)
+static int split_error(const struct mm_txn *txn, const struct vma *vma, uint64_t addr)
 {
-	return txn->mm->map_count >= txn->mm->max_map_count && (!txn->call || txn->call->ret);
+	if (txn->call && !txn->call->ret)
+		return 0;
+	if (txn->mm->map_count >= txn->mm->max_map_count)
+		return -ENOMEM;
+	return vma_may_split(vma, addr) ? 0 : -EINVAL;
+}
+
+/* No split. If a neighbour may have been joined, none was needed. */
+static void refuse(struct mm_txn *txn, const struct sides *s, uint64_t start, uint64_t end)
+{
+	if (verdict_is_doubtful(s->left))
+		txn_doubt(txn, s->prev->vm_start, end);
+	if (verdict_is_doubtful(s->right))
+		txn_doubt(txn, start, s->next->vm_end);
 }
 
 int vma_modify(struct mm_txn *txn, struct vma *vma, uint64_t start, uint64_t end,
@@ -161,6 +174,7 @@ int vma_modify(struct mm_txn *txn, struct vma *vma, uint64_t start, uint64_t end
 	struct mm *mm = txn->mm;
 	struct sides s = { 0 };
 	struct vma part;
+	int err;
 
 	vma_learn_faults(mm, vma);
 	part = *vma;
@@ -170,6 +184,7 @@ int vma_modify(struct mm_txn *txn, struct vma *vma, uint64_t start, uint64_t end
 	part.vm_flags = want->vm_flags;
 	part.vm_flags_unknown = want->vm_flags_unknown;
 	part.policy_id = want->policy_id;
+	part.uffd_ctx = want->uffd_ctx;
 	part.name = want->name;
 
 	look_around(mm, &s, vma, &part);
@@ -180,19 +195,26 @@ int vma_modify(struct mm_txn *txn, struct vma *vma, uint64_t start, uint64_t end
 		return 0;
 	}
 	if (vma->vm_start < start) {
-		if (split_is_refused(txn))
-			return -ENOMEM;
+		err = split_error(txn, vma, start);
+		if (err) {
+			refuse(txn, &s, start, end);
+			return err;
+		}
 		vma = vma_split(txn, vma, start);
 		vma->uncertain = false;
 	}
 	if (vma->vm_end > end) {
-		if (split_is_refused(txn))
-			return -ENOMEM;
+		err = split_error(txn, vma, end);
+		if (err) {
+			refuse(txn, &s, start, end);
+			return err;
+		}
 		vma_split(txn, vma, end)->uncertain = false;
 	}
 	vma_set_flags(txn, vma, want->vm_flags);
 	vma->vm_flags_unknown = want->vm_flags_unknown;
 	vma->policy_id = want->policy_id;
+	vma->uffd_ctx = want->uffd_ctx;
 	vma->name = want->name;
 	report(txn, &s, start, end, vma);
 	*ret_vma = vma;

@@ -31,7 +31,8 @@ struct vma *vma_place(struct mm_txn *txn, const struct vma *model, enum merge_mo
  * @ret_vma: the vma that holds the range then.
  *
  * Merges with the neighbours if the whole allows, else splits @vma.
- * Return: 0, -ENOMEM where the kernel refuses a split at max_map_count; a first split stays.
+ * Return: 0; where the kernel refuses a split, -ENOMEM at max_map_count, -EINVAL inside a huge page.
+ * A first split stays.
  */
 int vma_modify(struct mm_txn *txn, struct vma *vma, uint64_t start, uint64_t end,
 	       const struct vma *want, struct vma **ret_vma);

@@ -19,6 +19,7 @@ int op_mremap(struct mm_txn *txn);
 int op_mprotect(struct mm_txn *txn);
 int op_brk(struct mm_txn *txn);
 int op_madvise(struct mm_txn *txn);
+int op_process_madvise(struct mm_txn *txn);
 int op_mlock(struct mm_txn *txn);
 int op_mlockall(struct mm_txn *txn);
 int op_mseal(struct mm_txn *txn);
@@ -29,6 +30,8 @@ int op_io_destroy(struct mm_txn *txn);
 int op_mbind(struct mm_txn *txn);
 int op_home_node(struct mm_txn *txn);
 int op_prctl(struct mm_txn *txn);
+int op_ioctl(struct mm_txn *txn);
+int op_close(struct mm_txn *txn);
 
 /* Shared by the operations. */
 
@@ -44,9 +47,16 @@ void mm_unmap(struct mm_txn *txn, uint64_t start, uint64_t end);
 /**
  * mm_unmap_fails() - What an unmapping that fails leaves behind: nothing but splits.
  *
- * Return: true if the model knows the reason.
+ * They are made only if the call has failed for that reason.
+ * Return: true if the model knows a reason.
  */
 bool mm_unmap_fails(struct mm_txn *txn, uint64_t start, uint64_t end);
+
+/** mm_is_indivisible() - Would [start, end) have to be cut off where the kernel can't split? */
+bool mm_is_indivisible(struct mm *mm, uint64_t start, uint64_t end);
+
+/** mm_may_expand() - may_expand_vm(): @pages more with @flags, as far as RLIMIT_AS, _DATA go? */
+bool mm_may_expand(const struct mm *mm, uint64_t flags, uint64_t pages);
 
 /**
  * mm_map_over_limit() - A mapping over [start, end) was refused: was it for RLIMIT_AS?

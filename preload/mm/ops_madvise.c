@@ -88,7 +88,7 @@ static bool explained(struct mm *mm, uint64_t start, uint64_t end, uint64_t advi
 	for (; vma && vma->vm_start < end; vma = vma->vm_next)
 		if (refused(mm, vma, advice, err))
 			return true;
-	return false;
+	return err == -EINVAL && mm_is_indivisible(mm, start, end);
 }
 
 /* Advice that fills or guards pages tells something about anon_vmas, even where it fails. */
@@ -128,8 +128,10 @@ void madvise_walk(struct mm_txn *txn, uint64_t start, uint64_t end, madvise_visi
 		if (want.vm_flags == vma->vm_flags && want.name == vma->name)
 			continue;
 		until = vma->vm_end < end ? vma->vm_end : end;
-		if (vma_modify(txn, vma, cur, until, &want, &vma))
+		if (vma_modify(txn, vma, cur, until, &want, &vma)) {
+			txn_doubt_rest(txn, start, end);
 			return;
+		}
 	}
 }
 
@@ -168,4 +170,39 @@ int op_madvise(struct mm_txn *txn)
 	}
 	madvise_walk(txn, start, end, visit_advice, &advice);
 	return 0;
+}
+
+/*
+ * One range after the other up to the first error (vector_madvise); the result is how many bytes
+ * came before it. Others may be advised only in ways that change no vma, oneself in any (6.13+).
+ */
+int op_process_madvise(struct mm_txn *txn)
+{
+	const struct mm_call *call = txn->call;
+	uint64_t done = call->ret > 0 ? (uint64_t)call->ret : 0;
+	struct mm_call one = *call;
+	int err = 0;
+
+	txn->call = &one;
+	one.op = MM_MADVISE;
+	one.arg[2] = call->arg[3];
+	for (size_t i = 0; i < call->nr_ranges && !err; i++) {
+		uint64_t bytes = call->ranges[i].end - call->ranges[i].start;
+		bool failed = call->ret < 0 || bytes > done;
+
+		one.arg[0] = call->ranges[i].start;
+		one.arg[1] = bytes;
+		/* Behind others the error isn't told: a hole is the likeliest. */
+		one.ret = !failed ? 0 : call->ret < 0 ? call->ret : -ENOMEM;
+		err = txn_reserve(txn->mm, TXN_NODES);
+		if (!err)
+			err = op_madvise(txn);
+		if (failed && call->ret > 0 && range_is_sane(txn->mm, one.arg[0], one.arg[0] + bytes))
+			txn_doubt(txn, one.arg[0], one.arg[0] + bytes);
+		if (failed)
+			break;
+		done -= bytes;
+	}
+	txn->call = call;
+	return err;
 }

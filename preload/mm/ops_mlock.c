@@ -55,6 +55,16 @@ static bool over_limit(struct mm *mm, uint64_t start, uint64_t end)
 	return wanted - locked_pages(mm, start, end) > limit;
 }
 
+/* Is there no hole in [start, end)? */
+static bool is_mapped(struct mm *mm, uint64_t start, uint64_t end)
+{
+	struct vma *vma = vma_lookup(mm, start);
+
+	while (vma && vma->vm_end < end && vma_touches(vma, vma->vm_next))
+		vma = vma->vm_next;
+	return vma && vma->vm_end >= end;
+}
+
 /* A walk without holes. Return: whether it came to the end. */
 static bool lock_range(struct mm_txn *txn, uint64_t start, uint64_t end, uint64_t flags)
 {
@@ -65,8 +75,10 @@ static bool lock_range(struct mm_txn *txn, uint64_t start, uint64_t end, uint64_
 		if (!vma)
 			return false;
 		vma_learn_faults(txn->mm, vma);
-		if (lock_vma(txn, &vma, cur, vma->vm_end < end ? vma->vm_end : end, flags))
+		if (lock_vma(txn, &vma, cur, vma->vm_end < end ? vma->vm_end : end, flags)) {
+			txn_doubt_rest(txn, start, end);
 			return false;
+		}
 	}
 	return true;
 }
@@ -130,9 +142,13 @@ int op_mseal(struct mm_txn *txn)
 	uint64_t start = call->arg[0], end = start + page_align(call->arg[1]);
 	struct vma *vma, want;
 
-	if (!span_is_sane(start, end) || call->ret)
+	/* Holes and bad arguments are seen before; splits may be refused on the way (mseal_apply). */
+	if (!span_is_sane(start, end) || (call->ret && call->ret != -ENOMEM && call->ret != -EINVAL))
 		return 0;
-	mm_learn_growth(txn, start);
+	if (call->ret && (!is_mapped(mm, start, end) || call->arg[2]))
+		return 0;
+	if (!call->ret)
+		mm_learn_growth(txn, start);
 	for (uint64_t cur = start; cur < end; cur = vma->vm_end) {
 		vma = vma_lookup(mm, cur);
 		if (!vma)
@@ -141,8 +157,10 @@ int op_mseal(struct mm_txn *txn)
 		want.vm_flags |= VM_SEALED;
 		want.vm_flags_unknown &= ~VM_SEALED;
 		if (want.vm_flags != vma->vm_flags &&
-		    vma_modify(txn, vma, cur, vma->vm_end < end ? vma->vm_end : end, &want, &vma))
+		    vma_modify(txn, vma, cur, vma->vm_end < end ? vma->vm_end : end, &want, &vma)) {
+			txn_doubt_rest(txn, start, end);
 			break;
+		}
 	}
 	return 0;
 }

@@ -157,6 +157,12 @@ static bool exceeds(uint64_t limit, uint64_t pages, uint64_t more)
 	return limit != ~0ull && pages + more > limit >> MM_PAGE_SHIFT;
 }
 
+bool mm_may_expand(const struct mm *mm, uint64_t flags, uint64_t pages)
+{
+	return !exceeds(mm->rlimit_as, mm->total_vm, pages) &&
+	       !(vm_flags_is_data(flags) && exceeds(mm->rlimit_data, mm->data_vm, pages));
+}
+
 bool mm_map_over_limit(struct mm_txn *txn, uint64_t start, uint64_t end)
 {
 	struct mm *mm = txn->mm;
@@ -201,6 +207,9 @@ static void mmap_failed(struct mm_txn *txn, uint64_t start, uint64_t end)
 		txn_doubt(txn, start, end);
 		return;
 	}
+	/* What can't be split is in the way, if it was not an argument that was refused before. */
+	if (call->ret == -EINVAL && mm_unmap_fails(txn, start, end))
+		txn_doubt(txn, start, end);
 	if (error_is_early(call->ret))
 		return;
 	if (call->ret == -EPERM) {
@@ -270,6 +279,8 @@ int op_remap_file_pages(struct mm_txn *txn)
 	if (!range_is_sane(mm, start, end))
 		return 0;
 	vma = vma_lookup(mm, start);
+	if (call->ret == -EINVAL && vma && vma_is_file(vma) && mm_unmap_fails(txn, start, end))
+		txn_doubt(txn, start, end);
 	if (call->ret == -EINVAL || call->ret == -EAGAIN)
 		return 0;
 	if (call->ret || !vma || !vma_is_file(vma)) {
@@ -285,6 +296,7 @@ int op_remap_file_pages(struct mm_txn *txn)
 					   VM_LOCKED | VM_HUGETLB | VM_DONTEXPAND)) |
 			 mm->def_flags;
 	model.policy_id = 0;
+	model.uffd_ctx = 0;
 	model.event = call->event;
 	model.own = call->own;
 	mm_unmap(txn, start, end);

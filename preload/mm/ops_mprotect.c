@@ -64,7 +64,8 @@ static bool refused(const struct vma *vma, const struct vma *want, int64_t err)
 	case -EACCES:
 		return want->vm_flags & ~may & VM_ACCESS_FLAGS;
 	case -EPERM:
-		return vma->vm_flags & VM_SEALED;
+		/* The first of which nobody knows: what grows out of sealed memory is sealed, too. */
+		return (vma->vm_flags | vma->vm_flags_unknown) & VM_SEALED;
 	default:
 		return false;
 	}
@@ -82,10 +83,11 @@ static bool explained(struct mm_txn *txn, struct vma *vma, uint64_t start, uint6
 		if (refused(vma, &want, call->ret))
 			return true;
 		if (vma->vm_end >= end)
-			return call->ret == -ENOMEM && mm->map_count + 2 >= mm->max_map_count;
+			return call->ret == -EINVAL || (call->ret == -ENOMEM &&
+							mm->map_count + 2 >= mm->max_map_count);
 		start = vma->vm_end;
 	}
-	return call->ret == -ENOMEM;
+	return call->ret == -ENOMEM || call->ret == -EINVAL;
 }
 
 int op_mprotect(struct mm_txn *txn)
@@ -95,14 +97,18 @@ int op_mprotect(struct mm_txn *txn)
 	uint64_t start = call->arg[0], end = start + page_align(call->arg[1]), cur;
 	struct vma *vma, want;
 
-	if (!span_is_sane(start, end) || call->ret == -EINVAL)
+	if (!span_is_sane(start, end) ||
+	    (call->ret == -EINVAL && !mm_is_indivisible(mm, start, end)))
 		return 0;
 	/* PROT_GROWSDOWN looks for the next stack above by itself. */
 	if (!call->ret && !(call->arg[2] & PROT_GROWSDOWN))
 		mm_learn_growth(txn, start);
 	vma = find_vma_intersection(mm, start, end);
-	if (vma && (call->arg[2] & PROT_GROWSDOWN))
+	if (vma && (call->arg[2] & PROT_GROWSDOWN)) {
+		if (call->ret == -EINVAL)
+			return 0;
 		start = vma->vm_start;
+	}
 	if (!vma || vma->vm_start > start)
 		return 0;
 	if (call->ret && !explained(txn, vma, start, end)) {
@@ -124,8 +130,10 @@ int op_mprotect(struct mm_txn *txn)
 			continue;
 		account_flag(mm, vma, &want);
 		until = vma->vm_end < end ? vma->vm_end : end;
-		if (vma_modify(txn, vma, cur, until, &want, &vma))
+		if (vma_modify(txn, vma, cur, until, &want, &vma)) {
+			txn_doubt_rest(txn, start, end);
 			break;
+		}
 	}
 	return 0;
 }

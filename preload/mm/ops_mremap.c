@@ -121,6 +121,17 @@ static struct vma *split_locked(struct mm_txn *txn, const struct remap *r, struc
 	return src;
 }
 
+/*
+ * What has moved is registered no longer (mremap_userfaultfd_prep), together with what it joined
+ * there, unless the userfaultfd asked to be told of moves.
+ */
+static void drop_context(struct mm_txn *txn, struct vma *vma)
+{
+	vma_set_flags(txn, vma, vma->vm_flags & ~VM_UFFD_MASK);
+	vma->vm_flags_unknown |= VM_UFFD_MASK;
+	vma->uffd_ctx = 0;
+}
+
 static void move_vma(struct mm_txn *txn, const struct remap *r, struct vma *src)
 {
 	struct mm *mm = txn->mm;
@@ -152,6 +163,8 @@ static void move_vma(struct mm_txn *txn, const struct remap *r, struct vma *src)
 	if (!(r->flags & MREMAP_DONTUNMAP) && r->old_len)
 		mm_unmap(txn, r->addr, r->addr + r->old_len);
 	vma = vma_lookup(mm, r->new_addr);
+	if (vma && (vma->vm_flags & VM_UFFD_MASK))
+		drop_context(txn, vma);
 	if (vma && (vma->vm_flags & VM_WRITE) && (vma->vm_flags & VM_LOCKED_MASK) == VM_LOCKED &&
 	    r->new_len > r->old_len && !vma_is_file(vma))
 		vma_learn_present(mm, vma);
@@ -177,7 +190,7 @@ static void grow_in_place(struct mm_txn *txn, const struct remap *r, struct vma 
 	mm_unmap(txn, model.vm_start, model.vm_end);
 	vma = vma_place(txn, &model, MERGE_EXTEND, NULL);
 	if ((vma->vm_flags & VM_WRITE) && (vma->vm_flags & VM_LOCKED_MASK) == VM_LOCKED &&
-	    !vma_is_file(vma))
+	    !vma_is_file(vma) && !(vma->vm_flags & VM_UFFD_MASK))
 		vma_learn_present(txn->mm, vma);
 	txn->effect->vma = vma;
 }
@@ -217,6 +230,29 @@ static bool sealed_within(struct mm *mm, uint64_t start, uint64_t end)
 	return false;
 }
 
+/* Is there no room under the limits for a source that stays, once the target is clear? */
+static bool copy_over_limit(struct mm_txn *txn, const struct remap *r)
+{
+	struct mm *mm = txn->mm;
+	const struct vma *vma = vma_lookup(mm, r->addr);
+	uint64_t end = r->new_addr + r->new_len, total = 0, data = 0;
+	struct mm after = *mm;
+
+	if (txn->call->ret != -ENOMEM || !(r->flags & MREMAP_DONTUNMAP) || !vma)
+		return false;
+	for (struct vma *v = find_vma(mm, r->new_addr); v && v->vm_start < end; v = v->vm_next) {
+		uint64_t from = v->vm_start > r->new_addr ? v->vm_start : r->new_addr;
+		uint64_t pages = ((v->vm_end < end ? v->vm_end : end) - from) >> MM_PAGE_SHIFT;
+
+		total += pages;
+		if (vm_flags_is_data(v->vm_flags))
+			data += pages;
+	}
+	after.total_vm -= total;
+	after.data_vm -= data;
+	return !mm_may_expand(&after, vma->vm_flags, r->old_len >> MM_PAGE_SHIFT);
+}
+
 /* The call has failed, yet not by a check: has the model a reason, and what is left behind? */
 static bool remap_failed(struct mm_txn *txn, const struct remap *r)
 {
@@ -227,6 +263,11 @@ static bool remap_failed(struct mm_txn *txn, const struct remap *r)
 
 	if (fixed && mm_unmap_fails(txn, r->new_addr, new_end))
 		return true;
+	/* The copy counts beside its source: asked only after the target was cleared (mremap_to). */
+	if (fixed && copy_over_limit(txn, r)) {
+		mm_unmap(txn, r->new_addr, new_end);
+		return true;
+	}
 	/* With an old length of 0 the target may contain the source. */
 	if (fixed && txn->call->ret == -EFAULT && r->new_addr <= r->addr && r->addr < new_end) {
 		mm_unmap(txn, r->new_addr, new_end);
@@ -280,6 +321,16 @@ static bool may_move_several(const struct vma *vma)
 	if (vma->vm_flags & VM_UFFD_MASK)
 		return false;
 	return !vma_is_file(vma) || !(vma->has_close || vma_is_anonymous(vma));
+}
+
+/*
+ * Refused for what is sealed, yet nothing is, as far as is known: a sealed stack has grown into the
+ * source or the target.
+ */
+static bool unseen_seal(struct mm *mm, const struct mm_call *call, const struct remap *r)
+{
+	return call->ret == -EPERM && !sealed_within(mm, r->addr, r->addr + r->old_len) &&
+	       !sealed_within(mm, r->new_addr, r->new_addr + r->new_len);
 }
 
 static int remap_several(struct mm_txn *txn, const struct remap *whole)
@@ -431,7 +482,9 @@ int op_mremap(struct mm_txn *txn)
 	}
 	if (params_are_bad(mm, &r))
 		return 0;
-	if (fixed && r.old_len == r.new_len && (mm->rules & MM_RULE_MULTI_MREMAP))
+	if (unseen_seal(mm, call, &r))
+		err = -EPERM;
+	else if (fixed && r.old_len == r.new_len && (mm->rules & MM_RULE_MULTI_MREMAP))
 		err = remap_several(txn, &r);
 	else
 		err = remap_one(txn, &r, true);

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* munmap(2), and the unmapping inside other calls (vms_gather_munmap_vmas). */
 #include "ops.h"
+
+#include <errno.h>
+
 #include "vma.h"
 
 bool span_is_sane(uint64_t start, uint64_t end)
@@ -31,29 +34,56 @@ void mm_unmap(struct mm_txn *txn, uint64_t start, uint64_t end)
 	}
 }
 
+/* The error with which vms_gather_munmap_vmas() ends; is the front split off before it? */
+static int64_t unmap_error(const struct mm *mm, const struct vma *vma, uint64_t start,
+			   uint64_t end, bool *ret_splits)
+{
+	*ret_splits = vma && vma->vm_start < start;
+	if (*ret_splits) {
+		*ret_splits = false;
+		if (vma->vm_end > end && mm->map_count >= mm->max_map_count)
+			return -ENOMEM;
+		if (vma->vm_flags & VM_SEALED)
+			return -EPERM;
+		if (!vma_may_split(vma, start))
+			return -EINVAL;
+		*ret_splits = true;
+	}
+	for (; vma && vma->vm_start < end; vma = vma->vm_next) {
+		if (vma->vm_flags & VM_SEALED)
+			return -EPERM;
+		if (vma->vm_end > end && !vma_may_split(vma, end))
+			return -EINVAL;
+	}
+	return 0;
+}
+
 bool mm_unmap_fails(struct mm_txn *txn, uint64_t start, uint64_t end)
 {
-	struct mm *mm = txn->mm;
-	struct vma *vma = find_vma_intersection(mm, start, end);
+	struct vma *vma = find_vma_intersection(txn->mm, start, end);
+	bool splits;
+	int64_t err = unmap_error(txn->mm, vma, start, end, &splits);
 
-	if (vma && vma->vm_start < start) {
-		if (vma->vm_end > end && mm->map_count >= mm->max_map_count)
-			return true;
-		if ((vma->vm_flags & VM_SEALED) || vma_is_kernel_special(vma))
-			return true;
-	}
-	/* Look ahead: without a reason to fail nothing is split. */
-	for (struct vma *v = vma; ; v = v->vm_next) {
-		if (!v || v->vm_start >= end)
-			return false;
-		if (v->vm_flags & VM_SEALED)
-			break;
-		if (v->vm_end > end && vma_is_kernel_special(v))
-			break;
-	}
-	if (vma->vm_start < start)
+	/* brk(2) hides the error. Another one means that it didn't come so far. */
+	if (splits && err && (err == txn->call->ret || txn->call->op == MM_BRK))
 		vma_split(txn, vma, start);
-	return true;
+	return err;
+}
+
+bool mm_is_indivisible(struct mm *mm, uint64_t start, uint64_t end)
+{
+	const struct vma *low = vma_lookup(mm, start), *high = vma_lookup(mm, end);
+
+	return (low && low->vm_start < start && !vma_may_split(low, start)) ||
+	       (high && high->vm_start < end && !vma_may_split(high, end));
+}
+
+/* Of what came to be known by a comparison with maps the flag isn't known. */
+static bool may_grow(const struct vma *vma)
+{
+	if (vma->vm_flags & VM_GROWSDOWN)
+		return true;
+	return (vma->vm_flags_unknown & VM_GROWSDOWN) && !vma_is_file(vma) && !vma_is_shared(vma);
 }
 
 void mm_learn_growth(struct mm_txn *txn, uint64_t addr)
@@ -62,7 +92,7 @@ void mm_learn_growth(struct mm_txn *txn, uint64_t addr)
 
 	addr &= ~(MM_PAGE_SIZE - 1);
 	vma = find_vma(txn->mm, addr);
-	if (!vma || vma->vm_start <= addr || !(vma->vm_flags & VM_GROWSDOWN))
+	if (!vma || vma->vm_start <= addr || !may_grow(vma))
 		return;
 	vma_set_range(txn, vma, addr, vma->vm_end);
 	vma_learn_present(txn->mm, vma);

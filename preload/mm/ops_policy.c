@@ -28,8 +28,8 @@
 #define MPOL_PREFERRED_MANY 5
 #endif
 
-static void set_policy(struct mm_txn *txn, struct vma **vma, uint64_t start, uint64_t end,
-		       uint64_t policy_id)
+static int set_policy(struct mm_txn *txn, struct vma **vma, uint64_t start, uint64_t end,
+		      uint64_t policy_id)
 {
 	struct vma want = **vma;
 	enum verdict same;
@@ -39,7 +39,8 @@ static void set_policy(struct mm_txn *txn, struct vma **vma, uint64_t start, uin
 	if (verdict_is_doubtful(same))
 		txn_doubt(txn, (*vma)->vm_start, (*vma)->vm_end);
 	if (!verdict_is_taken(same))
-		vma_modify(txn, *vma, start, end, &want, vma);
+		return vma_modify(txn, *vma, start, end, &want, vma);
+	return 0;
 }
 
 int op_mbind(struct mm_txn *txn)
@@ -55,7 +56,9 @@ int op_mbind(struct mm_txn *txn)
 	/* Too many vmas: it may have split the first at its start, and kept that. */
 	if (call->ret == -ENOMEM && mm->map_count + 2 >= mm->max_map_count)
 		txn_doubt(txn, start, end);
-	if (call->ret && !(call->ret == -EIO && (call->arg[5] & (MPOL_MF_MOVE | MPOL_MF_MOVE_ALL))))
+	if (call->ret == -EINVAL && mm_is_indivisible(mm, start, end))
+		txn_doubt(txn, start, end);
+	else if (call->ret && !(call->ret == -EIO && (call->arg[5] & (MPOL_MF_MOVE | MPOL_MF_MOVE_ALL))))
 		return 0;
 	if (mode == MPOL_DEFAULT)
 		policy_id = 0;
@@ -71,7 +74,8 @@ int op_mbind(struct mm_txn *txn)
 		if (vma->vm_start > cur)
 			cur = vma->vm_start;
 		vma_learn_faults(mm, vma);
-		set_policy(txn, &vma, cur, vma->vm_end < end ? vma->vm_end : end, policy_id);
+		if (set_policy(txn, &vma, cur, vma->vm_end < end ? vma->vm_end : end, policy_id))
+			break;
 	}
 	return 0;
 }
@@ -104,7 +108,8 @@ int op_home_node(struct mm_txn *txn)
 		policy_id &= ~(0xffull << POLICY_HOME_SHIFT);
 		policy_id |= home << POLICY_HOME_SHIFT;
 		vma_learn_faults(mm, vma);
-		set_policy(txn, &vma, cur, vma->vm_end < end ? vma->vm_end : end, policy_id);
+		if (set_policy(txn, &vma, cur, vma->vm_end < end ? vma->vm_end : end, policy_id))
+			break;
 	}
 	return 0;
 }

@@ -25,12 +25,14 @@ int op_shmat(struct mm_txn *txn)
 		end = start + bytes;
 		if (!start || !(how & SHM_REMAP) || !range_is_sane(mm, start, end))
 			return 0;
-		/* Something sealed was in the way, or there were too many vmas, or pages. */
+		/* Something sealed or indivisible was in the way, or there were too many vmas, or pages. */
 		if (call->ret == -EPERM)
 			mm_unmap_fails(txn, start, end);
-		else if (call->ret == -ENOMEM && mm->map_count <= mm->max_map_count &&
-			 find_vma_intersection(mm, start, end) &&
-			 !mm_map_over_limit(txn, start, end))
+		else if (call->ret == -EINVAL && mm_unmap_fails(txn, start, end))
+			txn_doubt(txn, start, end);
+		if (call->ret == -ENOMEM && mm->map_count <= mm->max_map_count &&
+		    find_vma_intersection(mm, start, end) &&
+		    !mm_map_over_limit(txn, start, end))
 			txn_doubt(txn, start, end);
 		return 0;
 	}

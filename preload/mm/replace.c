@@ -38,7 +38,7 @@ static void update_flags(struct mm_txn *txn, struct vma *vma, const struct vma *
 	if (!desc->flags_known)
 		return;
 	vma_set_flags(txn, vma, model->vm_flags);
-	vma->vm_flags_unknown = 0;
+	vma->vm_flags_unknown = model->vm_flags_unknown;
 }
 
 /* What of @old is still true for a piece of it, or for something that has grown out of it. */
@@ -57,14 +57,17 @@ static void keep_knowledge(struct vma *model, const struct vma *old, const struc
 		model->file_id = old->file_id;
 	}
 	model->policy_id = old->policy_id;
+	model->uffd_ctx = old->uffd_ctx;
 	model->file_bytes = old->file_bytes;
 	model->has_close = old->has_close;
 	model->event = old->event;
 	model->own |= old->own;
-	if (!desc->anon_vma && old->anon_vma != ANON_VMA_NONE) {
+	if (old->anon_vma == ANON_VMA_NONE)
+		return;
+	model->anon_vma_forked = old->anon_vma_forked;
+	if (!desc->anon_vma) {
 		model->anon_vma = old->anon_vma;
 		model->anon_vma_id = old->anon_vma_id;
-		model->anon_vma_forked = old->anon_vma_forked;
 	}
 }
 

@@ -77,6 +77,7 @@ static void learn_apart(struct mm *mm, struct vma *vma)
 	rest = verdict_and(match_flags(prev, vma), match_file(prev, vma));
 	rest = verdict_and(rest, match_pgoff(prev, vma));
 	rest = verdict_and(rest, match_policy(prev, vma));
+	rest = verdict_and(rest, match_uffd(prev, vma));
 	if (rest != VERDICT_YES || !verdict_is_doubtful(match_anon_vma(mm, prev, vma)))
 		return;
 	if (prev->anon_vma != ANON_VMA_NONE && vma->anon_vma != ANON_VMA_NONE) {

@@ -46,6 +46,12 @@ void txn_doubt(struct mm_txn *txn, uint64_t start, uint64_t end)
 	txn_touch(txn, start, end);
 }
 
+void txn_doubt_rest(struct mm_txn *txn, uint64_t start, uint64_t end)
+{
+	if (txn->effect->uncertain)
+		txn_touch(txn, start, end);
+}
+
 struct vma *vma_add(struct mm_txn *txn, const struct vma *model, struct vma *prev)
 {
 	struct mm *mm = txn->mm;

@@ -31,6 +31,9 @@ void txn_touch(struct mm_txn *txn, uint64_t start, uint64_t end);
 /** txn_doubt() - The outcome in [start, end) hinges on what can't be seen. */
 void txn_doubt(struct mm_txn *txn, uint64_t start, uint64_t end);
 
+/** txn_doubt_rest() - If anything is in doubt, so is all that a walk may have gone on to do. */
+void txn_doubt_rest(struct mm_txn *txn, uint64_t start, uint64_t end);
+
 /** vma_add() - Link a copy of @model right above @prev (NULL: lowest). */
 struct vma *vma_add(struct mm_txn *txn, const struct vma *model, struct vma *prev);
 

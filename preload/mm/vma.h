@@ -17,7 +17,22 @@
 /* Bits that never keep two vmas apart (VM_IGNORE_MERGE). */
 #define VM_IGNORE_MERGE	(VM_SOFTDIRTY | VM_MAYBE_GUARD)
 
+/* What maps alone doesn't tell about a vma. */
+#define VM_NOT_IN_MAPS \
+	(~(VM_ACCESS_FLAGS | VM_SHARED | VM_MAYSHARE | VM_SPECIAL | VM_HUGETLB) & ((1ull << 43) - 1))
+
 #define MM_HUGE_PAGE_SIZE (2ull << 20)
+
+/* A userfaultfd context by the descriptor it was registered with, and by the registration. */
+static inline uint64_t uffd_ctx_new(int fd, uint64_t event)
+{
+	return (uint64_t)(uint32_t)(fd + 1) << 32 | (uint32_t)event;
+}
+
+static inline int uffd_ctx_fd(uint64_t ctx)
+{
+	return (int)(ctx >> 32) - 1;
+}
 
 static inline uint64_t page_align(uint64_t addr)
 {
@@ -34,6 +49,12 @@ static inline bool name_has_prefix(const char *name, const char *prefix)
 	size_t len = strlen(prefix);
 
 	return name && strlen(name) >= len && !memcmp(name, prefix, len);
+}
+
+/* Counted as data: is_data_mapping(). */
+static inline bool vm_flags_is_data(uint64_t flags)
+{
+	return (flags & (VM_WRITE | VM_SHARED | VM_GROWSDOWN)) == VM_WRITE;
 }
 
 static inline bool vma_is_file(const struct vma *vma)
@@ -59,6 +80,14 @@ static inline bool vma_is_anonymous(const struct vma *vma)
 static inline bool vma_is_kernel_special(const struct vma *vma)
 {
 	return !vma_is_file(vma) && name_has_prefix(vma->name, "[v");
+}
+
+/* vm_ops->may_split: special mappings never, hugetlbfs between huge pages only. */
+static inline bool vma_may_split(const struct vma *vma, uint64_t addr)
+{
+	if (vma_is_kernel_special(vma))
+		return false;
+	return !(vma->vm_flags & VM_HUGETLB) || !(addr & (MM_HUGE_PAGE_SIZE - 1));
 }
 
 static inline bool vma_supports_mlock(const struct vma *vma)

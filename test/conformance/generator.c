@@ -46,13 +46,20 @@ uint64_t some_addr(struct generator *g)
 
 uint64_t some_len(struct generator *g)
 {
-	static const uint64_t odd[] = { 0, 1, PAGE - 1, PAGE + 1, ~0ull, 1ull << 47, 3 * PAGE + 5 };
+	static const uint64_t odd[] = { 0, 1, PAGE - 1, PAGE + 1, ~0ull, ENDLESS, 3 * PAGE + 5 };
 
 	if (one_in(g, 80))
 		return odd[below(g, sizeof(odd) / sizeof(odd[0]))];
 	if (one_in(g, 12))
 		return (1 + below(g, WINDOW_PAGES)) * PAGE;
 	return (1 + below(g, 6)) * PAGE;
+}
+
+uint64_t some_span(struct generator *g)
+{
+	uint64_t len = some_len(g);
+
+	return len == ENDLESS ? PAGE : len;
 }
 
 void remember_floating(struct generator *g, uint64_t addr, uint64_t len)
@@ -124,8 +131,20 @@ static void step_seldom(struct generator *g, struct step *s, uint64_t r)
 		step_truncate(g, s);
 	else if (r < 137)
 		step_limit(g, s);
+	else if (r < 152)
+		step_uffd(g, s);
+	else if (r < 155)
+		step_process_madvise(g, s);
 	else
 		step_touch(g, s);
+}
+
+/* A child would keep a userfaultfd open that we close. */
+static void step_fork(struct generator *g, struct step *s)
+{
+	g->forking = step_close_uffd(g, s);
+	if (!g->forking)
+		s->kind = STEP_FORK;
 }
 
 static void step_often(struct generator *g, struct step *s, uint64_t r)
@@ -166,8 +185,10 @@ void generator_step(struct generator *g, uint64_t nr, struct step *ret_step)
 		step_disperse(g, s);
 	else if (g->limits && g->is_main && g->seed % CROWD_EVERY == 4 && nr == g->crowd_step)
 		step_crowd(g, s);
-	else if (g->forks && one_in(g, 2500))
-		s->kind = STEP_FORK;
+	else if (g->forking || (g->forks && one_in(g, 2500)))
+		step_fork(g, s);
+	else if (g->forks && one_in(g, 1500))
+		s->kind = STEP_SPAWN;
 	else if (r < 740)
 		step_often(g, s, r);
 	else

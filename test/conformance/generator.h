@@ -27,6 +27,7 @@ enum step_kind {
 	STEP_CALL,	/* a call the model knows */
 	STEP_TOUCH,	/* page faults */
 	STEP_FORK,	/* left to the runner */
+	STEP_SPAWN,	/* vfork(2), posix_spawn(3), by step number; left to the runner, too */
 	STEP_LIMIT,	/* a resource limit was set */
 	STEP_OTHER,	/* nothing the model needs to know: a file was truncated, ... */
 };
@@ -35,6 +36,7 @@ enum touch_how {
 	TOUCH_LOAD, TOUCH_STORE,		/* by the CPU */
 	TOUCH_KERNEL_READ, TOUCH_KERNEL_WRITE,	/* pwrite(2) from it, read(2) into it */
 	TOUCH_VM_WRITEV,			/* process_vm_writev(2) */
+	TOUCH_MEM,				/* by /proc/self/mem, which asks for no permission */
 	TOUCH_NR,
 };
 
@@ -48,6 +50,7 @@ struct step {
 	enum step_kind kind;
 	struct mm_call call;		/* STEP_CALL */
 	struct vma_file file;
+	struct mm_range range;		/* process_madvise()'s */
 	bool wants_file;		/* the line at call.ret says what is behind it */
 	bool volatile_result;		/* success depends on more than the program */
 	uint64_t start, end;		/* STEP_TOUCH: where stacks may have grown */
@@ -84,16 +87,20 @@ struct generator {
 	uint64_t attached[NR_ATTACHED], floating[NR_FLOATING], floating_len[NR_FLOATING];
 	unsigned int nr_attached, nr_floating;
 	uint64_t aio_ring;
-	int uffd[NR_UFFDS];
-	uint64_t uffd_ctx[NR_UFFDS], next_uffd_ctx;
+	int uffd[NR_UFFDS];		/* -1: not open */
+	bool uffd_used[NR_UFFDS];	/* something was registered with it */
 	int limited;			/* resource with a limit, or -1 */
 	uint64_t limit_before;
 	bool crowded;
+	bool forking;			/* soon, once no userfaultfd is open */
 };
 
 /** objects_init() - Open the files, segments and handlers all generators share. Return: 0, -errno. */
 int objects_init(void);
 void objects_fini(void);
+
+/** objects_forked() - In the child: open what stands for the process itself. */
+void objects_forked(void);
 
 /** generator_init() - @id keeps generators of one process apart. The runner's fields are zeroed. */
 void generator_init(struct generator *g, uint64_t seed, unsigned int id);

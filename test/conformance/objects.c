@@ -10,6 +10,7 @@
 #include <sys/shm.h>
 #include <sys/statfs.h>
 #include <sys/statvfs.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "steps.h"
@@ -18,7 +19,7 @@
 #define XFS_MAGIC 0x58465342
 #define FILE_PAGES 64
 
-struct objects objects = { .sink = -1, .zero = -1 };
+struct objects objects = { .sink = -1, .zero = -1, .mem = -1, .self = -1 };
 
 static char kept_path[64], shm_path[64];
 
@@ -90,6 +91,20 @@ static int open_files(void)
 	return 0;
 }
 
+void objects_forked(void)
+{
+	int mem = open("/proc/self/mem", O_RDWR | O_CLOEXEC);
+	int self = (int)syscall(SYS_pidfd_open, getpid(), 0);
+
+	/* The old number, if there is one. */
+	objects.mem = objects.mem < 0 ? mem : dup3(mem, objects.mem, O_CLOEXEC);
+	objects.self = objects.self < 0 ? self : dup3(self, objects.self, O_CLOEXEC);
+	if (mem != objects.mem)
+		close(mem);
+	if (self != objects.self)
+		close(self);
+}
+
 int objects_init(void)
 {
 	static const uint64_t sizes[NR_SEGMENTS] = { PAGE, 4 * PAGE, 9 * PAGE };
@@ -103,6 +118,7 @@ int objects_init(void)
 		objects.segment_bytes[i] = sizes[i];
 		objects.segments[i] = shmget(IPC_PRIVATE, sizes[i], IPC_CREAT | 0666);
 	}
+	objects_forked();
 	touch_init();
 	return objects.sink < 0 || objects.zero < 0 ? -EMFILE : 0;
 }

@@ -19,9 +19,11 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/shm.h>
@@ -122,6 +124,10 @@ static long by_symbol(enum mm_op op, const uint64_t a[6], bool *ret_known)
 		return shmdt(addr);
 	case MM_REMAP_FILE_PAGES:
 		return remap_file_pages(addr, a[1], (int)a[2], a[3], (int)a[4]);
+	case MM_IOCTL:
+		return ioctl((int)a[0], a[1], a[2]);
+	case MM_CLOSE:
+		return close((int)a[0]);
 	case MM_PRCTL:
 		return prctl((int)a[0], a[1], a[2], a[3], a[4]);
 	default:
@@ -196,10 +202,33 @@ static void fork_child(struct worker *w)
 	w->depth++;
 	w->tid = (pid_t)syscall(SYS_gettid);
 	w->nr_children = 0;
+	objects_forked();
 	w->generator.salt += w->step + 1;
 	make_steps(w, w->step + nr_threads, end < ops ? end : ops);
 	wait_for_children(w);
 	_exit(w->failed);
+}
+
+/* Children that share the memory until they leave, or fail to execute something. */
+static void spawn_child(uint64_t how)
+{
+	static char *const nothing[] = { (char *)"/nonexistent", NULL };
+	int status;
+	pid_t pid;
+
+	if (how % 3 == 0) {
+		if (!posix_spawn(&pid, nothing[0], NULL, NULL, nothing, nothing + 1))
+			waitpid(pid, &status, 0);
+		return;
+	}
+	pid = vfork();
+	if (!pid) {
+		if (how % 3 == 1)
+			execve(nothing[0], nothing, nothing + 1);
+		_exit(0);
+	}
+	if (pid > 0)
+		waitpid(pid, &status, 0);
 }
 
 static void make_steps(struct worker *w, uint64_t from, uint64_t to)
@@ -213,6 +242,8 @@ static void make_steps(struct worker *w, uint64_t from, uint64_t to)
 		log_step(w, &s);
 		if (s.kind == STEP_FORK)
 			fork_child(w);
+		else if (s.kind == STEP_SPAWN)
+			spawn_child(w->step / nr_threads);
 	}
 }
 

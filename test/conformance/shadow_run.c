@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "kernel.h"
+#include "steps.h"
 
 #define ARENA_BYTES (48u << 20)		/* a map filled to its limit takes some 20 MiB */
 #define NEARBY_MAX 256
@@ -260,7 +261,8 @@ static bool verify(const struct step *s, uint64_t nr)
 	if (!same)
 		same_as_kernel(true);
 	if (s->kind == STEP_CALL)
-		show_hidden(s->call.ret > 0 ? (uint64_t)s->call.ret : s->call.arg[0]);
+		show_hidden(s->call.op == MM_IOCTL ? s->call.arg[3] :
+			    s->call.ret > 0 ? (uint64_t)s->call.ret : s->call.arg[0]);
 	return false;
 }
 
@@ -271,6 +273,7 @@ static void go_on_in_child(pid_t pid)
 	if (!pid) {
 		results->forks++;
 		kernel_open();
+		objects_forked();
 		mm_fork_child(&mm);
 		return;
 	}
@@ -377,6 +380,42 @@ static void see_bulk(struct generator *g, struct step *s)
 	mm_apply(&mm, &s->call, NULL);
 }
 
+/* Written in spite of permissions, which the model takes for what can't be written. */
+static void learn_written(const struct step *s)
+{
+	static struct kernel_vma k;
+
+	for (unsigned int i = 0; i < s->nr_touches; i++) {
+		uint64_t addr = s->touch[i].addr;
+
+		if (s->touch[i].how != TOUCH_MEM || s->touch[i].failed ||
+		    kernel_next(addr, !opt.no_query, &k) || k.desc.vm_start > addr ||
+		    (k.desc.vm_flags & (VM_WRITE | VM_MAYSHARE)))
+			continue;
+		k.desc.anon_vma = true;
+		mm_replace(&mm, k.desc.vm_start, k.desc.vm_end, &k.desc, 1, 0);
+	}
+}
+
+static void learn_grown(const struct step *s)
+{
+	if (has_stack(s->start, s->end) && !same_as_kernel(false)) {
+		results->grown++;
+		ask_kernel(s->start, s->end, true);
+	}
+	/* Floating mappings may have been stacks before they were moved. */
+	for (unsigned int i = 0; i < s->nr_touches; i++) {
+		uint64_t addr = s->touch[i].addr & ~(PAGE - 1);
+		struct vma *vma = find_vma(&mm, addr);
+
+		if (!vma || vma->vm_start <= addr || !(vma->vm_flags & VM_GROWSDOWN) ||
+		    same_as_kernel(false))
+			continue;
+		results->grown++;
+		ask_kernel(addr, vma->vm_end, true);
+	}
+}
+
 /* Return: false to give up. */
 static bool run_step(struct step *s, uint64_t nr)
 {
@@ -385,10 +424,8 @@ static bool run_step(struct step *s, uint64_t nr)
 		return apply(s);
 	case STEP_TOUCH:
 		results->touches += s->nr_touches;
-		if (has_stack(s->start, s->end) && !same_as_kernel(false)) {
-			results->grown++;
-			ask_kernel(s->start, s->end, true);
-		}
+		learn_written(s);
+		learn_grown(s);
 		return true;
 	case STEP_FORK:
 		run_fork(nr);
@@ -412,6 +449,7 @@ static int run(void)
 	}
 	if (kernel_open())
 		return RUN_SKIPPED;
+	objects_forked();
 	if (!same_as_kernel(true)) {
 		say("the snapshot itself differs\n");
 		return RUN_DIFFERENT;

@@ -10,6 +10,7 @@
 #define STACK_PAGES 2048
 #define NR_FILES_MAX 12
 #define NR_SEGMENTS 3
+#define NR_GENERATORS 8
 
 #ifndef SYS_mseal
 #define SYS_mseal 462
@@ -20,6 +21,9 @@
 #ifndef MAP_DROPPABLE
 #define MAP_DROPPABLE 0x08
 #endif
+/* Beyond any user space, whatever it begins at. Where holes don't stop a call: see some_span(). */
+#define ENDLESS (1ull << 56)
+
 #ifndef MREMAP_DONTUNMAP
 #define MREMAP_DONTUNMAP 4
 #endif
@@ -42,6 +46,7 @@ struct objects {
 	int segments[NR_SEGMENTS];
 	uint64_t segment_bytes[NR_SEGMENTS];
 	int sink, zero;
+	int mem, self;			/* /proc/self/mem, pidfd of ourselves; again after fork */
 };
 
 extern struct objects objects;
@@ -52,6 +57,7 @@ bool one_in(struct generator *g, uint64_t n);
 /* A place in the window: mostly a few whole pages, sometimes nonsense. */
 uint64_t some_addr(struct generator *g);
 uint64_t some_len(struct generator *g);
+uint64_t some_span(struct generator *g);	/* not endless: our own memory is beyond */
 uint64_t some_prot(struct generator *g);
 void remember_floating(struct generator *g, uint64_t addr, uint64_t len);
 
@@ -71,6 +77,11 @@ void step_lock(struct generator *g, struct step *s);
 void step_seal(struct generator *g, struct step *s);
 void step_policy(struct generator *g, struct step *s);
 void step_remap_file_pages(struct generator *g, struct step *s);
+void step_process_madvise(struct generator *g, struct step *s);
+
+/* steps_uffd.c */
+void step_uffd(struct generator *g, struct step *s);
+bool step_close_uffd(struct generator *g, struct step *s);	/* false: none is open */
 
 /* steps_other.c */
 void step_shm(struct generator *g, struct step *s);

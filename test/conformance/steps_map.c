@@ -9,6 +9,7 @@
 #include <linux/mman.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "steps.h"
@@ -216,12 +217,9 @@ void step_madvise(struct generator *g, struct step *s)
 	};
 	int advice = one_in(g, 3) ? neutral[below(g, sizeof(neutral) / sizeof(int))] :
 				    flags[below(g, sizeof(flags) / sizeof(int))];
-	uint64_t len = some_len(g);
 
 	/* Holes don't stop it: an endless range would throw away our own memory. */
-	if (len == 1ull << 47)
-		len = PAGE;
-	CALL(g, s, SYS_madvise, MM_MADVISE, some_addr(g), len, advice);
+	CALL(g, s, SYS_madvise, MM_MADVISE, some_addr(g), some_span(g), advice);
 	/* Depends on whether there is a free huge page, and on who else holds the pages. */
 	s->volatile_result = advice == 25 || advice == MADV_PAGEOUT;
 }
@@ -266,16 +264,16 @@ void step_policy(struct generator *g, struct step *s)
 
 	if (one_in(g, 6)) {
 		CALL(g, s, SYS_set_mempolicy_home_node, MM_SET_MEMPOLICY_HOME_NODE, some_addr(g),
-		     some_len(g), 0, 0);
+		     some_span(g), 0, 0);
 		return;
 	}
 	if (one_in(g, 20))
 		CALL(g, s, SYS_set_mempolicy, MM_SET_MEMPOLICY, mode,
 		     mode == MPOL_DEFAULT || mode == MPOL_LOCAL ? 0 : (uintptr_t)&node0, 2);
 	else if (mode == MPOL_DEFAULT || mode == MPOL_LOCAL)
-		CALL(g, s, SYS_mbind, MM_MBIND, some_addr(g), some_len(g), mode, 0, 0, 0);
+		CALL(g, s, SYS_mbind, MM_MBIND, some_addr(g), some_span(g), mode, 0, 0, 0);
 	else
-		CALL(g, s, SYS_mbind, MM_MBIND, some_addr(g), some_len(g), mode, (uintptr_t)&node0,
+		CALL(g, s, SYS_mbind, MM_MBIND, some_addr(g), some_span(g), mode, (uintptr_t)&node0,
 		     2, below(g, 4));
 }
 
@@ -283,4 +281,25 @@ void step_remap_file_pages(struct generator *g, struct step *s)
 {
 	CALL(g, s, SYS_remap_file_pages, MM_REMAP_FILE_PAGES, some_addr(g), some_len(g), 0,
 	     below(g, 9), 0);
+}
+
+/* Of itself: what advice it takes changes no vma. */
+void step_process_madvise(struct generator *g, struct step *s)
+{
+	static const int advices[] = { MADV_WILLNEED, MADV_COLD, MADV_PAGEOUT, MADV_DONTNEED,
+				       MADV_NOHUGEPAGE, MADV_RANDOM, 25 /* COLLAPSE */ };
+	static struct iovec part[NR_GENERATORS];
+	struct iovec *iov = &part[g->id % NR_GENERATORS];
+
+	iov->iov_base = (void *)some_addr(g);
+	iov->iov_len = some_span(g);
+	CALL(g, s, SYS_process_madvise, MM_PROCESS_MADVISE, objects.self, (uintptr_t)iov, 1,
+	     advices[below(g, sizeof(advices) / sizeof(int))], 0);
+	s->range = (struct mm_range){ (uintptr_t)iov->iov_base,
+				      (uintptr_t)iov->iov_base + iov->iov_len };
+	if (s->range.end < s->range.start)
+		s->range.end = ~0ull;
+	s->call.ranges = &s->range;
+	s->call.nr_ranges = 1;
+	s->volatile_result = true;
 }

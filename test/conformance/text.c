@@ -170,6 +170,9 @@ const char *step_text(const struct step *s, char buf[STEP_TEXT_MAX])
 	case STEP_FORK:
 		put(&t, "fork()");
 		break;
+	case STEP_SPAWN:
+		put(&t, "vfork() or posix_spawn()");
+		break;
 	case STEP_LIMIT:
 		put(&t, "setrlimit(");
 		put_word(&t, resources, (uint64_t)s->resource);

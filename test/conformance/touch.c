@@ -62,6 +62,15 @@ static bool vm_writev(uint64_t addr)
 	return process_vm_writev(getpid(), &from, 1, &to, 1, 0) == 1;
 }
 
+/* As a debugger sets a breakpoint: the byte that is there. */
+static bool write_mem(uint64_t addr)
+{
+	char byte;
+
+	return pread(objects.mem, &byte, 1, (off_t)addr) == 1 &&
+	       pwrite(objects.mem, &byte, 1, (off_t)addr) == 1;
+}
+
 bool touch(uint64_t addr, enum touch_how how)
 {
 	switch (how) {
@@ -73,6 +82,8 @@ bool touch(uint64_t addr, enum touch_how how)
 		return pwrite(objects.sink, (void *)addr, 1, 0) == 1;
 	case TOUCH_KERNEL_WRITE:
 		return read(objects.zero, (void *)addr, 1) == 1;
+	case TOUCH_MEM:
+		return write_mem(addr);
 	default:
 		return vm_writev(addr);
 	}
@@ -85,6 +96,7 @@ const char *touch_text(enum touch_how how)
 		[TOUCH_KERNEL_READ] = "pwrite(sink, %#lx, 1, 0)",
 		[TOUCH_KERNEL_WRITE] = "read(zero, %#lx, 1)",
 		[TOUCH_VM_WRITEV] = "process_vm_writev(self, %#lx, 1)",
+		[TOUCH_MEM] = "pwrite(/proc/self/mem, %#lx, 1)",
 	};
 
 	return texts[how];

@@ -20,8 +20,8 @@ static void apply(struct replay *r, const struct record *rec, int want)
 static void start(struct replay *r)
 {
 	struct record header = { .ev = TRACE_HEADER, .header = {
-		.max_map_count = 100, .rules = MM_RULES_DEFAULT, .limit_as = UINT64_MAX,
-		.limit_data = UINT64_MAX, .limit_stack = 8 << 20, .limit_memlock = UINT64_MAX,
+		.max_map_count = 100, .rules = MM_RULES_DEFAULT,
+		.limits = { UINT64_MAX, UINT64_MAX, 8 << 20, UINT64_MAX },
 		.mm = { .mmap_base = BASE, .task_size = 0x7ffffffff000 },
 	} };
 
@@ -62,6 +62,51 @@ static void test_calls_and_map_count(void)
 	apply(&r, &rec, 0);
 	CHECK_EQ(r.nr_diverged, 1);
 	CHECK_EQ(r.diverged_seq, 2);
+	replay_fini(&r);
+}
+
+/* Refused for want of locked memory: nothing was changed. With another limit it was a hole. */
+static void test_limits_hold_from_where_they_stand(void)
+{
+	struct record vma = first_vma(), limits = { .ev = TRACE_LIMITS, .limits = {
+		UINT64_MAX, UINT64_MAX, UINT64_MAX, 0x3000,
+	} };
+	struct record mlock = { .ev = TRACE_CALL, .call = {
+		.seq = 1, .has_map_count = true, .map_count = 1,
+		.call = { .op = MM_MLOCK, .arg = { BASE + 0x1000, 0x8000 }, .ret = -ENOMEM },
+	} };
+	struct replay r;
+
+	start(&r);
+	apply(&r, &vma, 0);
+	apply(&r, &limits, 0);
+	apply(&r, &mlock, 0);
+	CHECK_EQ(r.nr_diverged, 0);
+	limits.limits.memlock = UINT64_MAX;
+	apply(&r, &limits, 0);
+	mlock.call.seq = 2;
+	mlock.call.map_count = 2;
+	apply(&r, &mlock, 0);
+	CHECK_EQ(r.nr_diverged, 0);
+	replay_fini(&r);
+}
+
+/* A bit in doubt doesn't take the others along: sealed memory stays what it is. */
+static void test_flags_in_doubt_leave_the_others(void)
+{
+	struct record vma = first_vma(), mprotect = call_mprotect(1, BASE, 0x1000, 1);
+	struct replay r;
+
+	start(&r);
+	vma.vma.flags_known = true;
+	vma.vma.vm_flags |= VM_MAYREAD | VM_MAYWRITE | VM_SEALED | VM_ACCOUNT;
+	vma.vma.vm_flags_unknown = VM_ACCOUNT;
+	apply(&r, &vma, 0);
+	mprotect.call.call.ret = -EPERM;
+	apply(&r, &mprotect, 0);
+	CHECK_EQ(r.nr_diverged, 0);
+	CHECK_EQ(r.mm.first->vm_flags_unknown, VM_ACCOUNT);
+	CHECK_EQ(r.effect.uncertain, false);
 	replay_fini(&r);
 }
 
@@ -161,6 +206,8 @@ static void test_moments(void)
 int main(void)
 {
 	test_calls_and_map_count();
+	test_limits_hold_from_where_they_stand();
+	test_flags_in_doubt_leave_the_others();
 	test_first_map_is_first();
 	test_hash_waits_for_differences();
 	test_peak();

@@ -113,6 +113,81 @@ static void clone_raw(void)
 	raw(SYS_munmap, (long)stack, STACK_BYTES, 0, 0, 0);
 }
 
+static int nr_sharing;
+
+static long sharing_child(void)
+{
+	int i;
+
+	__atomic_fetch_add(&nr_sharing, 1, __ATOMIC_SEQ_CST);
+	while (__atomic_load_n(&nr_sharing, __ATOMIC_SEQ_CST) <= NR_THREADS)
+		;
+	for (i = 0; i < NR_ROUNDS; i++) {
+		char *p = raw_map(4096 * 4);
+
+		p[0] = 1;
+		raw(SYS_mprotect, (long)p, 4096, PROT_READ, 0, 0);
+		raw(SYS_munmap, (long)p, 4096 * 4, 0, 0, 0);
+	}
+	return 6;
+}
+
+/* Processes that share even thread-local storage with their parent, all at once. */
+static void sharing_raw(void)
+{
+	long pids[NR_THREADS];
+	int i;
+
+	for (i = 0; i < NR_THREADS; i++)
+		pids[i] = clone_on(raw_map(STACK_BYTES), CLONE_VM | SIGCHLD, sharing_child);
+	sharing_child();
+	for (i = 0; i < NR_THREADS; i++)
+		wait_for(pids[i]);
+}
+
+/* Runs on thread-local storage that libc knows nothing of. */
+__attribute__((used, noreturn)) static void own_tls_child(void)
+{
+	int i;
+
+	for (i = 0; i < NR_ROUNDS; i++)
+		raw(SYS_getppid, 0, 0, 0, 0, 0);
+	for (;;)
+		raw(SYS_exit, 0, 0, 0, 0, 0);
+}
+
+/* Its block holds zeros, or anything. */
+static void own_tls(void)
+{
+	static volatile int tid;
+	const long flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
+			   CLONE_SYSVSEM | CLONE_SETTLS | CLONE_CHILD_CLEARTID;
+	int fill;
+
+	for (fill = 0; fill < 256; fill += 90) {
+		char *area = raw_map(2 * STACK_BYTES), *block = area + STACK_BYTES * 3 / 2;
+		long ret, i, changed = 0;
+
+		tid = 1;
+		memset(area, fill, 2 * STACK_BYTES);
+		register long r10 __asm__("r10") = (long)&tid;
+		register long r8 __asm__("r8") = (long)block;
+
+		__asm__ volatile("syscall\n\ttest %%rax, %%rax\n\tjnz 1f\n\t"
+				 "xor %%ebp, %%ebp\n\tcall own_tls_child\n1:"
+				 : "=a"(ret)
+				 : "0"(SYS_clone), "D"(flags), "S"(area + STACK_BYTES), "d"(0),
+				   "r"(r10), "r"(r8)
+				 : "rcx", "r11", "memory");
+		say("made", ret > 0);
+		while (ret > 0 && tid)
+			syscall(SYS_futex, &tid, 0, 1, 0, 0, 0);
+		for (i = STACK_BYTES; i < 2 * STACK_BYTES; i++)
+			changed += area[i] != (char)fill;
+		say("changed", changed);
+	}
+}
+
 static volatile sig_atomic_t on_alternate, handled;
 
 static void on_signal(int sig)
@@ -222,6 +297,8 @@ int main(int argc, char **argv)
 		void (*run)(void);
 	} ways[] = {
 		{ "fork", fork_raw }, { "vfork", vfork_raw }, { "clone", clone_raw },
+		{ "sharing", sharing_raw },
+		{ "own-tls", own_tls },
 		{ "masks", masks }, { "sigsys", sigsys }, { "threads", threads },
 	};
 	size_t i;

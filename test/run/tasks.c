@@ -317,6 +317,57 @@ static int clone_main(void *unused)
 	return 17;
 }
 
+#define SHARING_TASKS 8
+#define SHARING_ROUNDS 200
+
+static atomic_int nr_sharing;
+
+/* No heap, no stdio: libc takes all these tasks for one thread. */
+static int sharing_main(void *leave)
+{
+	int i;
+
+	atomic_fetch_add(&nr_sharing, 1);
+	while (atomic_load(&nr_sharing) <= SHARING_TASKS)
+		;
+	for (i = 0; i < SHARING_ROUNDS; i++) {
+		char *start = mmap(NULL, CHILD_PAGES * page, PROT_READ | PROT_WRITE,
+				   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+		if (start == MAP_FAILED || mprotect(start, page, PROT_READ) ||
+		    munmap(start, CHILD_PAGES * page))
+			return 1;
+	}
+	/* Its own process ends, not its parent's. */
+	if (leave)
+		_exit(17);
+	return 17;
+}
+
+/* Processes that share memory and even thread-local storage with their parent, all at once. */
+static int way_clone_sharing(void)
+{
+	size_t bytes = 64 * page;
+	pid_t pids[SHARING_TASKS];
+	int i, done;
+
+	for (i = 0; i < SHARING_TASKS; i++) {
+		char *stack = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+				   MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+
+		pids[i] = clone(sharing_main, stack + bytes, CLONE_VM | SIGCHLD,
+				i % 2 ? stack : NULL);
+		if (pids[i] < 0)
+			abort();
+	}
+	done = sharing_main(NULL);
+	for (i = 0; i < SHARING_TASKS; i++)
+		say_end_of(pids[i]);
+	printf("parent %d\n", done);
+	map(AFTER_PAGES);
+	return 0;
+}
+
 static int way_clone(void)
 {
 	size_t bytes = 64 * page;
@@ -367,6 +418,7 @@ static const struct {
 	{"syscall-fork", way_syscall_fork},
 	{"raw-fork", way_raw_fork},
 	{"clone", way_clone},
+	{"clone-sharing", way_clone_sharing},
 	{"abort", way_abort},
 	{"crash", way_crash},
 	{"quick-exit", way_quick_exit},

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The C programs beside this file: what their traces must hold, and that they notice nothing."""
+import json
+import os
 import random
 import struct
 import subprocess
@@ -144,6 +146,22 @@ def unseen(bench):
 
 
 @case
+def grown(bench):
+    """Nothing that page faults, limits and flags in doubt lead to is unexplained."""
+    way = bench.arguments[0]
+    if bench.run([bench.program, way]).status == 77:
+        raise harness.Skip("no mseal(2) here")
+    bench.run_both([bench.program, way])
+    for summary in bench.check_all():
+        expect_equal(summary["verify"]["not_captured"], 0, "not captured")
+        expect_equal(summary["verify"]["replay"]["diverged"], 0, "diverged")
+    seen = {record["ev"] for path in bench.traces.iterdir() for record in records(path)}
+    if way == "limit" and not bench.unprivileged and not os.geteuid():
+        return  # who may lock everything has no limit
+    expect_equal("limits" in seen, way == "limit", "a changed limit")
+
+
+@case
 def locked(bench):
     """mlockall() cuts our reserves short; they grow again, and the trace says so."""
     if bench.unprivileged or bench.run([bench.program]).status == 77:
@@ -180,6 +198,7 @@ TASKS = {
     "syscall-fork": (2, 1, 1),
     "raw-fork": (1, 0, 1),
     "clone": (2, 1, 1),
+    "clone-sharing": (1, 9 * 200, 1),
     "abort": (1, 0, 1),
     "crash": (1, 0, 1),
     "quick-exit": (1, 0, 1),
@@ -201,6 +220,38 @@ def tasks(bench):
         first = header(path)
         if first["reason"] == "fork":
             expect(first["parent"]["pid"] in pids, f"parent of {path.name}")
+
+
+# way: functions of the program on the stack of its last page, innermost first; then whether a frame
+# may be missing, by the trace, before which of them
+NO_UNWIND_INFO = {
+    "switch": (["map_page", "on_other_stack", "in_frame", "main"], None),
+    "gap": (["map_page", "on_other_stack", "main"], "main"),
+    "follow": (["map_page", "follow", "main"], None),
+}
+
+
+@case
+def no_unwind_info(bench):
+    """Stacks go on where unwind information ends, and nothing is read that isn't there."""
+    way = bench.arguments[0]
+    bench.run_both([bench.program, way])
+    trace = bench.only_trace()
+    bench.check(trace)
+    calls = [call for call in json.loads(bench.report("events", "--stacks", "--json", trace))["events"]
+             if call["call"] == "mmap" and call["args"]["length"] == 4096 and call["stack"]]
+    pages = [call["stack"] for call in calls
+             if "map_page" in [frame.get("function") for frame in call["stack"]]]
+    if way == "wild":
+        expect_equal(len(pages), 20, "pages")
+        return
+    wanted, behind_gap = NO_UNWIND_INFO[way]
+    expect_equal(len(pages), 1, "pages")
+    own = [frame for frame in pages[0] if "no_unwind_info" in frame.get("module", "")]
+    expect_equal([frame.get("function") for frame in own][:len(wanted)], wanted, "stack")
+    expect_equal(own[-1].get("function"), "_start", "outermost")
+    expect_equal([frame["function"] for frame in pages[0] if frame.get("gap")],
+                 [behind_gap] if behind_gap else [], "gaps")
 
 
 @case

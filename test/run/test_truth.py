@@ -8,6 +8,7 @@ strace's list of calls with the traces (truth.py). Argument of a case: the tier 
     all       and complete
 """
 import copy
+import functools
 import json
 import os
 import re
@@ -26,6 +27,10 @@ OUTERMOST = re.compile(r"(_start|_dl_start_user|_dl_start|main|__libc_start_main
                        r"runtime\.(rt0_go|mstart|goexit)(\.abi0)?)$")
 
 ENTRY_BYTES = 64
+# libc and the loader have these places also where they are stripped; what follows the call there:
+# clone's _exit of a thread whose function came back, _dl_start_user's jump to the program's entry.
+THREAD_START = b"\x48\x89\xc7\xb8\x3c\x00\x00\x00\x0f\x05"
+LOADER_START = b"\x41\xff\xe4"
 
 
 class Totals:
@@ -56,6 +61,28 @@ class Totals:
             print("    " + fault)
 
 
+@functools.lru_cache(maxsize=1000)
+def code(module, offset):
+    """What the file has at a link-time address; in libc and the loader that is the file offset."""
+    with open(module, "rb") as file:
+        file.seek(offset)
+        return file.read(ENTRY_BYTES)
+
+
+def is_start(frame, entry):
+    """Is the frame where a program or one of its threads begins?"""
+    if OUTERMOST.match(frame.get("function", "")):
+        return True
+    # A stripped program has no name for its entry point.
+    if 0 < int(frame.get("ip", "0"), 16) - entry <= ENTRY_BYTES:
+        return True
+    module = frame.get("module", "")
+    if os.path.basename(module).startswith("libc."):
+        return code(module, int(frame["offset"], 16)).startswith(THREAD_START)
+    return os.path.basename(module).startswith("ld-") and \
+        LOADER_START in code(module, int(frame["offset"], 16))
+
+
 def tally(counts, key):
     counts[key] = counts.get(key, 0) + 1
 
@@ -83,7 +110,7 @@ def strace(bench):
             break
     else:
         raise Skip(f"strace can't trace here: {done.stderr.decode().strip()}")
-    preload = bench.preload(capture=bench.arguments[0], stacks=128, quiet=1)
+    preload = bench.preload(capture=bench.arguments[0], quiet=1)
     return words + option + [word for name, value in preload.items()
                              for word in ("-E", f"{name}={value}")]
 
@@ -127,9 +154,7 @@ def read_report(bench, path, entry, totals):
         if call["origin"] == "self":
             continue
         outermost = call["stack"][-1] if call["stack"] else {}
-        # A stripped program has no name for its entry point.
-        is_complete = bool(OUTERMOST.match(outermost.get("function", ""))) or \
-            0 < int(outermost.get("ip", "0"), 16) - entry <= ENTRY_BYTES
+        is_complete = is_start(outermost, entry)
         totals.add("stacks", 1)
         totals.add("complete", is_complete)
         if not is_complete:
@@ -137,7 +162,7 @@ def read_report(bench, path, entry, totals):
                                   f"{outermost.get('module', 'no module')}")
 
 
-def compare(bench, may_be_raw=False, whole_stacks=95):
+def compare(bench, may_be_raw=False, whole_stacks=99):
     """The log and the traces of the run that has just been made. @whole_stacks: %, at least."""
     traces = {}
     for path in bench.trace_files():
@@ -251,7 +276,7 @@ def java(bench):
 def go(bench):
     """
     With libc, so that the library can be preloaded; the runtime makes system calls itself, and
-    calls libc on stacks that lead to nowhere.
+    calls libc on stacks of its own.
     """
     tool = program("/usr/bin/go")
     binary = bench.tmp / "allocate"
@@ -259,7 +284,7 @@ def go(bench):
                    capture_output=True, timeout=harness.TIMEOUT_S,
                    env=bench.environment({"GOCACHE": str(bench.tmp / "cache"),
                                           "GO111MODULE": "off", "CGO_ENABLED": "1"}))
-    run(bench, [str(binary)], may_be_raw=True, whole_stacks=0)
+    run(bench, [str(binary)], may_be_raw=True)
 
 
 @case

@@ -18,7 +18,7 @@ import difflib
 import json
 import re
 
-# Every call of trace.h.
+# Every call of trace.h, but for ioctl and close, which are there with a userfaultfd only.
 CALLS = ("mmap munmap mremap mprotect pkey_mprotect brk madvise process_madvise mlock mlock2 "
          "munlock mlockall munlockall mseal remap_file_pages shmat shmdt mbind set_mempolicy "
          "set_mempolicy_home_node prctl io_setup io_destroy").split()

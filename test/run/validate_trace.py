@@ -194,7 +194,7 @@ def check_line(trace, text, validators):
         yield str(error)
         return
     kind = record.get("ev")
-    if kind not in validators:
+    if not isinstance(kind, str) or kind not in validators:
         yield f"ev {kind!r} is unknown"
         return
     faults = [f"{kind}: {error.json_path}: {error.message[:200]}"

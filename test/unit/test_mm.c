@@ -6,7 +6,9 @@
  */
 #include <errno.h>
 #include <linux/mman.h>
+#include <sys/mman.h>
 #include <sys/shm.h>
+
 
 #include "mm_fixture.h"
 
@@ -149,6 +151,79 @@ static void test_shmat_beyond_the_limit_splits(void)
 	CHECK_EQ(effect.uncertain, false);
 }
 
+/*
+ * Huge pages are cut between huge pages only; what was split before that is found out stays.
+ *
+ *     AAAA|HHHHHHHH      over the end of A and the beginning of H
+ *     AABB|HHHHHHHH
+ */
+static void test_indivisible_in_the_way_splits(void)
+{
+	struct vma_desc huge = { .vm_start = 1 << 21, .vm_end = 2 << 21, .dev_minor = 1, .inode = 7,
+				 .name = "/anon_hugepage (deleted)",
+				 .vm_flags = VM_READ | VM_SHARED | VM_MAYSHARE };
+	const uint64_t start = (1 << 21) - 2 * PAGE;
+	struct mm_call call = {
+		.op = MM_MMAP, .ret = -EINVAL,
+		.arg = { start, 4 * PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0 },
+	};
+
+	fixture_init(&mm);
+	apply(&mm, MM_MMAP, start - 2 * PAGE, start - 2 * PAGE, 4 * PAGE, PROT_READ,
+	      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	CHECK_EQ(mm_insert(&mm, &huge), 0);
+	CHECK_EQ(mm.map_count, 2);
+	CHECK_EQ(mm_apply(&mm, &call, &effect), 0);
+	CHECK_EQ(mm.map_count, 3);
+	CHECK_EQ(mm.first->vm_end, start);
+	CHECK_EQ(effect.uncertain, true);	/* other arguments are refused with this error, too */
+	call.ret = -EPERM;
+	call.arg[0] += PAGE;
+	CHECK_EQ(mm_apply(&mm, &call, &effect), 0);
+	CHECK_EQ(mm.map_count, 3);
+}
+
+/* The copy counts beside its source, and the target is cleared before that is asked. */
+static void test_dontunmap_beyond_the_limit_clears_its_target(void)
+{
+	struct mm_call call = {
+		.op = MM_MREMAP, .ret = -ENOMEM,
+		.arg = { AT(0), 4 * PAGE, 4 * PAGE,
+			 MREMAP_MAYMOVE | MREMAP_FIXED | MREMAP_DONTUNMAP, AT(6) },
+	};
+
+	fixture_init(&mm);
+	map_pages(&mm, 0, 3, PROT_READ);
+	map_pages(&mm, 7, 1, PROT_READ);
+	CHECK_MAP(&mm, "AAA    B");
+	mm.rlimit_as = 5 * PAGE;
+	CHECK_EQ(mm_apply(&mm, &call, &effect), 0);
+	CHECK_MAP(&mm, "AAA");
+	CHECK_EQ(effect.uncertain, false);
+}
+
+/*
+ * At the limit of vmas no split is made; but where a neighbour may be joined, none is needed.
+ *
+ *     AABB    lock [0, 3): B's first page joins A, if they can be one
+ */
+static void test_a_join_at_the_limit_is_in_doubt(void)
+{
+	struct vma_desc half = { .vm_flags = VM_READ | VM_WRITE, .flags_known = true };
+
+	fixture_init(&mm);
+	half.vm_start = AT(0), half.vm_end = AT(2);
+	CHECK_EQ(mm_insert(&mm, &half), 0);
+	half.vm_start = AT(2), half.vm_end = AT(4);
+	CHECK_EQ(mm_insert(&mm, &half), 0);
+	mm.max_map_count = mm.map_count;
+	apply(&mm, MM_MLOCK, -ENOMEM, AT(0), 3 * PAGE, 0, 0, 0, 0);
+	CHECK_EQ(effect.uncertain, true);
+	CHECK_EQ(effect.start <= AT(0) && effect.end >= AT(3), true);
+	CHECK_EQ(mm_resolve(&mm, AT(0), AT(3)), 0);
+	CHECK_MAP(&mm, "AAAB");
+}
+
 static void test_shmdt_of_what_is_known_from_maps_only(void)
 {
 	struct vma_desc desc = { .vm_flags = VM_READ | VM_SHARED | VM_MAYSHARE,
@@ -201,6 +276,36 @@ static void test_success_shows_that_a_stack_grew(void)
 	CHECK_EQ(find_vma(&mm, AT(3))->vm_start, AT(5));
 }
 
+/* Of memory known from a comparison nobody knows whether it grows. */
+static void test_what_may_grow_may_have_grown(void)
+{
+	struct vma_desc desc = { .vm_start = AT(4), .vm_end = AT(6), .vm_flags = VM_READ };
+
+	fixture_init(&mm);
+	map_pages(&mm, 6, 1, RW);
+	CHECK_EQ(mm_replace(&mm, AT(4), AT(6), &desc, 1, 0), 0);
+	CHECK_MAP(&mm, "    AAB");
+	protect_pages(&mm, 2, 5, PROT_READ);
+	CHECK_EQ(effect.uncertain, true);
+	CHECK_EQ(mm.first->vm_start, AT(2));
+	CHECK_EQ(mm.last->vm_flags & VM_WRITE, 0);
+}
+
+/* Seen to have private pages: it is still the forked one that it was. */
+static void test_replace_keeps_what_is_known_of_a_fork(void)
+{
+	struct vma_desc desc = { .vm_start = AT(1), .vm_end = AT(4), .anon_vma = true,
+				 .vm_flags = VM_READ | VM_WRITE };
+
+	fixture_init(&mm);
+	apply(&mm, MM_MMAP, AT(2), AT(2), 2 * PAGE, RW,
+	      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_POPULATE, -1, 0);
+	CHECK_EQ(mm_fork_child(&mm), 0);
+	CHECK_EQ(mm_replace(&mm, AT(1), AT(4), &desc, 1, 0), 0);
+	CHECK_EQ(mm.first->anon_vma, ANON_VMA_PRESENT);
+	CHECK_EQ(mm.first->anon_vma_forked, ANON_VMA_FORKED_YES);
+}
+
 static void test_sealed_memory_stays(void)
 {
 	fixture_init(&mm);
@@ -212,6 +317,78 @@ static void test_sealed_memory_stays(void)
 	apply(&mm, MM_MPROTECT, -EPERM, AT(0), 6 * PAGE, PROT_NONE, 0, 0, 0);
 	CHECK_MAP(&mm, "AABBCC");
 	CHECK_EQ(find_vma(&mm, AT(0))->vm_flags & VM_READ, 0);
+}
+
+/* EPERM though nothing is sealed: a sealed stack has grown into the way, and nothing has moved. */
+static void test_mremap_stops_at_an_unseen_seal(void)
+{
+	fixture_init(&mm);
+	map_pages(&mm, 0, 2, PROT_READ);
+	apply(&mm, MM_MREMAP, -EPERM, AT(0), 3 * PAGE, 3 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED,
+	      AT(8), 0);
+	CHECK_MAP(&mm, "AA");
+	CHECK_EQ(effect.uncertain, true);
+}
+
+/*
+ * Registered with a userfaultfd; what the last close(2) leaves is in doubt.
+ *
+ *     AAAAAA → AABBCC → AABBCC, B's second page taken back: it joins C
+ */
+static void test_userfaultfd_keeps_apart(void)
+{
+	const uint64_t add = 0xc020aa00, take_back = 0x8010aa01;
+
+	fixture_init(&mm);
+	map_pages(&mm, 0, 6, PROT_READ);
+	apply(&mm, MM_IOCTL, 0, 5, add, 0, AT(2), 2 * PAGE, 1);
+	CHECK_MAP(&mm, "AABBCC");
+	CHECK_EQ(find_vma(&mm, AT(2))->vm_flags & VM_UFFD_MISSING, VM_UFFD_MISSING);
+	apply(&mm, MM_IOCTL, 0, 5, take_back, 0, AT(3), PAGE, 0);
+	CHECK_MAP(&mm, "AABCCC");
+	CHECK_EQ(effect.uncertain, false);
+	/* By the same number, most likely the same one; by another, not. */
+	apply(&mm, MM_IOCTL, 0, 5, add, 0, AT(3), PAGE, 1);
+	CHECK_MAP(&mm, "AABBCC");
+	apply(&mm, MM_IOCTL, 0, 6, add, 0, AT(4), PAGE, 1);
+	CHECK_MAP(&mm, "AABBCD");
+	CHECK_EQ(effect.uncertain, true);
+	/* What moves is registered no longer, most likely. */
+	apply(&mm, MM_MREMAP, AT(9), AT(4), PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, AT(9), 0);
+	CHECK_EQ(find_vma(&mm, AT(9))->vm_flags & VM_UFFD_MISSING, 0);
+	apply(&mm, MM_CLOSE, 0, 5, 0, 0, 0, 0, 0);
+	CHECK_EQ(effect.uncertain, true);
+	CHECK_MAP(&mm, "AAAA B   C");
+	CHECK_EQ(mm_resolve(&mm, AT(0), AT(4)), 0);
+	/* What has most likely lost its context is not cut by taking it back once more. */
+	apply(&mm, MM_IOCTL, 0, 6, take_back, 0, AT(1), PAGE, 0);
+	CHECK_MAP(&mm, "AAAA B   C");
+	/* A child has no part in it. */
+	apply(&mm, MM_IOCTL, 0, 5, add, 0, AT(0), PAGE, 1);
+	CHECK_EQ(mm_fork_child(&mm), 0);
+	CHECK_EQ(mm.first->vm_flags & VM_UFFD_MISSING, 0);
+}
+
+static void test_process_madvise_of_oneself(void)
+{
+	const struct mm_range ranges[] = { { AT(0), AT(1) }, { AT(3), AT(5) }, { AT(6), AT(7) } };
+	struct mm_call call = {
+		.op = MM_PROCESS_MADVISE, .arg = { 3, 0, 3, MADV_DONTDUMP, 0 }, .ret = PAGE,
+		.ranges = ranges, .nr_ranges = 3,
+	};
+
+	fixture_init(&mm);
+	map_pages(&mm, 0, 4, PROT_READ);
+	map_pages(&mm, 6, 2, PROT_READ);
+	CHECK_MAP(&mm, "AAAA  BB");
+	/* The second reaches into the hole, the third is not come to. */
+	CHECK_EQ(mm_apply(&mm, &call, &effect), 0);
+	CHECK_MAP(&mm, "ABBC  DD");
+	CHECK_EQ(effect.uncertain, true);
+	call.nr_ranges = 0;
+	call.ret = 4 * PAGE;
+	CHECK_EQ(mm_apply(&mm, &call, &effect), 0);
+	CHECK_MAP(&mm, "ABBC  DD");
 }
 
 static void test_mremap_in_place_and_moved(void)
@@ -804,10 +981,18 @@ int main(void)
 	test_io_destroy_unmaps_what_replaced_a_part();
 	test_huge_pages_run_out_of_a_file();
 	test_shmat_beyond_the_limit_splits();
+	test_indivisible_in_the_way_splits();
+	test_dontunmap_beyond_the_limit_clears_its_target();
+	test_a_join_at_the_limit_is_in_doubt();
 	test_shmdt_of_what_is_known_from_maps_only();
 	test_mremap_rounds_huge_pages();
 	test_success_shows_that_a_stack_grew();
+	test_what_may_grow_may_have_grown();
+	test_replace_keeps_what_is_known_of_a_fork();
 	test_sealed_memory_stays();
+	test_mremap_stops_at_an_unseen_seal();
+	test_userfaultfd_keeps_apart();
+	test_process_madvise_of_oneself();
 	test_mremap_in_place_and_moved();
 	test_mremap_dontunmap_keeps_the_source();
 	test_a_hole_is_joined_from_one_side();

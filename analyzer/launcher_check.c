@@ -1,0 +1,143 @@
+/* SPDX-License-Identifier: MIT */
+#include "launcher_check.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { EXIT_CLEAN = 0, EXIT_REGRESSION = 1, EXIT_UNUSABLE = 2 };
+enum { OPTION_EXIT_STATUS = CHECK_NR_OPTIONS - 1 };
+
+const struct option check_options[CHECK_NR_OPTIONS] = {
+	{"baseline", required_argument, NULL, 0}, {"rules", required_argument, NULL, 1},
+	{"tolerance", required_argument, NULL, 2}, {"junit", required_argument, NULL, 3},
+	{"sarif", required_argument, NULL, 4}, {"json", no_argument, NULL, 5},
+	{"github", no_argument, NULL, 6}, {"update", no_argument, NULL, 7},
+	{"require-complete", no_argument, NULL, 8}, {"strict", no_argument, NULL, 9},
+	{"no-symbols", no_argument, NULL, 10}, {"exit-status", required_argument, NULL, 11},
+};
+
+const char check_help[] =
+	"Usage: vmtrace check [OPTION…] -- PROGRAM [ARGUMENT…]\n"
+	"Runs PROGRAM, records it into a temporary trace and compares its memory layout with a\n"
+	"baseline and with rules. Takes vmtrace's options but --output and --report, and\n\n"
+	"  --baseline=FILE --rules=FILE|default|hardening --tolerance=PERCENT --update\n"
+	"  --require-complete --strict --json --junit=FILE --sarif=FILE --github --no-symbols\n"
+	"\t\tas vmtrace-report check\n"
+	"  --exit-status=N\n\t\texit status of a regression, to tell it from the program's own (1)\n\n"
+	"Exit status: the program's if that is not 0, or 128 and the signal it died of, and nothing\n"
+	"is checked; else 0 clean, 1 a regression, 2 unusable input, 125 it was not traced.\n";
+
+bool check_take(struct check *check, int i, const char *value)
+{
+	const struct option *option = &check_options[i];
+	char *end, *text;
+	long status;
+
+	if (i == OPTION_EXIT_STATUS) {
+		status = strtol(value, &end, 10);
+		if (*end || end == value || status < 1 || status > 255) {
+			fprintf(stderr, "vmtrace: --exit-status: '%s' is no number from 1 to 255\n",
+				value);
+			return false;
+		}
+		check->regression = (int)status;
+		return true;
+	}
+	if (check->nr_args == CHECK_ARGS_MAX) {
+		fprintf(stderr, "vmtrace: too many options for the check\n");
+		return false;
+	}
+	if (asprintf(&text, "--%s%s%s", option->name, value ? "=" : "", value ? value : "") < 0)
+		return false;
+	check->args[check->nr_args++] = text;
+	return true;
+}
+
+int check_begin(struct check *check)
+{
+	const char *base = getenv("TMPDIR");
+	char pattern[2 * PATH_MAX], *to = pattern;
+
+	(void)snprintf(check->folder, sizeof(check->folder), "%s/vmtrace-check.XXXXXX",
+		       base && *base == '/' ? base : "/tmp");
+	if (!mkdtemp(check->folder)) {
+		fprintf(stderr, "vmtrace: %s: %s\n", check->folder, strerror(errno));
+		*check->folder = '\0';
+		return -EINVAL;
+	}
+	for (const char *from = check->folder; *from; from++) {
+		if (*from == '%')
+			*to++ = '%';
+		*to++ = *from;
+	}
+	strcpy(to, "/%e.%p.json");
+	setenv("VMTRACE_OUT", pattern, 1);
+	return 0;
+}
+
+static int is_trace(const struct dirent *entry)
+{
+	return entry->d_name[0] != '.';
+}
+
+int check_finish(struct check *check, const char *report)
+{
+	struct dirent **traces;
+	int nr = scandir(check->folder, &traces, is_trace, alphasort), i, n = 0, status;
+	char **argv;
+	pid_t pid;
+
+	if (nr <= 0) {
+		fprintf(stderr, "vmtrace: there is no trace to check\n");
+		return EXIT_UNUSABLE;
+	}
+	argv = calloc((size_t)(nr + check->nr_args) + 4, sizeof(*argv));
+	if (!argv)
+		return EXIT_UNUSABLE;
+	argv[n++] = (char *)"vmtrace-report";
+	argv[n++] = (char *)"check";
+	for (i = 0; i < check->nr_args; i++)
+		argv[n++] = check->args[i];
+	argv[n++] = (char *)"--";
+	for (i = 0; i < nr; i++)
+		if (asprintf(&argv[n++], "%s/%s", check->folder, traces[i]->d_name) < 0)
+			return EXIT_UNUSABLE;
+	fflush(NULL);
+	pid = fork();
+	if (pid == 0) {
+		unsetenv("LD_PRELOAD");
+		execv(report, argv);
+		fprintf(stderr, "vmtrace: %s: %s\n", report, strerror(errno));
+		_exit(EXIT_UNUSABLE);
+	}
+	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		;
+	if (pid < 0 || !WIFEXITED(status))
+		return EXIT_UNUSABLE;
+	return WEXITSTATUS(status) == EXIT_REGRESSION ? check->regression : WEXITSTATUS(status);
+}
+
+void check_end(struct check *check)
+{
+	struct dirent **entries;
+	char path[PATH_MAX + NAME_MAX + 2];
+	int nr;
+
+	if (!*check->folder)
+		return;
+	nr = scandir(check->folder, &entries, NULL, NULL);
+	for (int i = 0; i < nr; i++) {
+		(void)snprintf(path, sizeof(path), "%s/%s", check->folder, entries[i]->d_name);
+		unlink(path);
+		free(entries[i]);
+	}
+	if (nr >= 0)
+		free(entries);
+	rmdir(check->folder);
+	*check->folder = '\0';
+}
