@@ -24,20 +24,39 @@ static struct span total_of(const struct layout_program *p, enum layout_total to
 	return p->has_total[total] ? p->total[total] : none;
 }
 
-/* The greatest change of stacks; else whichever stacks there are. */
-static struct judge_subject thread_subject(const struct compare *c)
+static void tell_threads(struct compare *c, const struct layout_site *site, struct span from,
+			 struct span to, uint64_t bound)
 {
-	struct judge_subject subject = { .has_region = true, .role = LAYOUT_THREAD_STACK, .name = "" };
+	const struct judge_subject subject = {
+		.has_region = true, .role = LAYOUT_THREAD_STACK, .name = "", .site = site,
+	};
+
+	judge_tell(c->j, RULE_THREAD_ADDED, &subject, (struct judge_change){
+		.before = judge_figure(RULE_COUNT, from),
+		.after = judge_figure(RULE_COUNT, to),
+		.has_numbers = true, .from = from.max, .to = to.max, .limit = bound,
+		.accept = ACCEPT_UPDATE | ACCEPT_TOLERANCE,
+	});
+}
+
+/* Each place that made more; all of them in one if the trace does not know who. */
+static void tell_makers(struct compare *c, const struct rule_terms *terms, struct span from,
+			struct span to)
+{
+	bool is_told = false;
 	size_t i;
 
-	for (i = 0; i < c->diff.nr_items; i++)
-		if (is_new_stack(&c->diff.items[i]) &&
-		    c->diff.items[i].after->role == LAYOUT_THREAD_STACK)
-			return subject_of(&c->diff.items[i]);
-	for (i = 0; i < c->diff.nr_groups[1]; i++)
-		if (c->diff.groups[1][i].role == LAYOUT_THREAD_STACK)
-			subject.site = c->diff.groups[1][i].site;
-	return subject;
+	for (i = 0; i < c->diff.nr_items; i++) {
+		const struct diff_item *item = &c->diff.items[i];
+		uint64_t bound = judge_bound(terms, item->from.max);
+
+		if (item->kind != DIFF_THREADS || !item->site || item->to.max <= bound)
+			continue;
+		tell_threads(c, item->site, item->from, item->to, bound);
+		is_told = true;
+	}
+	if (!is_told)
+		tell_threads(c, NULL, from, to, judge_bound(terms, from.max));
 }
 
 static void settle_threads(struct compare *c, uint64_t nr_threads)
@@ -65,19 +84,12 @@ void judge_threads(struct compare *c)
 	struct span to = total_of(c->j->after, LAYOUT_threads);
 	struct rule_terms terms = judge_terms(c->j, RULE_THREAD_ADDED);
 	uint64_t bound = judge_bound(&terms, from.max);
-	struct judge_subject subject;
 	uint64_t nr_threads = 0;
 
 	if (terms.severity == SEVERITY_OFF)
 		return;
 	if (to.max > bound) {
-		subject = thread_subject(c);
-		judge_tell(c->j, RULE_THREAD_ADDED, &subject, (struct judge_change){
-			.before = judge_figure(RULE_COUNT, from),
-			.after = judge_figure(RULE_COUNT, to),
-			.has_numbers = true, .from = from.max, .to = to.max, .limit = bound,
-			.accept = ACCEPT_UPDATE | ACCEPT_TOLERANCE,
-		});
+		tell_makers(c, &terms, from, to);
 		nr_threads = rise(from, to);
 		c->explained[LAYOUT_threads] += nr_threads;
 	}

@@ -70,6 +70,15 @@ static void add_thread(struct layout_program *p)
 	add_region(p, LAYOUT_THREAD_STACK, LAYOUT_NO_SECTION, "", "rw-p", 8 * MIB)->site = 0;
 }
 
+static void set_threads(struct layout_program *p, uint64_t nr)
+{
+	if (!p->nr_threads)
+		*layout_threads_new(p) = (struct layout_threads){ .site = 0, .traces = 1 };
+	p->threads[0].count = exactly(nr);
+	p->has_total[LAYOUT_threads] = true;
+	p->total[LAYOUT_threads] = exactly(nr);
+}
+
 static void set_total(struct layout_program *p, enum layout_total total, uint64_t value)
 {
 	p->has_total[total] = true;
@@ -106,7 +115,7 @@ static struct layout_program *make(struct layout *layout, const char *name)
 	for (i = 0; i < LAYOUT_NR_TOTALS; i++)
 		set_total(p, i, 0);
 	set_total(p, LAYOUT_max_map_count, 65530);
-	set_total(p, LAYOUT_threads, 1);
+	set_threads(p, 1);
 	set_total(p, LAYOUT_heap_peak_bytes, 5 * MIB);
 	set_total(p, LAYOUT_heap_live_bytes, MIB);
 	set_total(p, LAYOUT_heap_live_blocks, 200);
@@ -180,12 +189,12 @@ static void seed_thread(struct layout_program *p)
 	add_thread(p);
 	add_region(p, LAYOUT_ARENA, LAYOUT_NO_SECTION, "", "rw-p", 64 * MIB)->resident =
 		exactly(MIB);
-	set_total(p, LAYOUT_threads, 2);
+	set_threads(p, 2);
 }
 
 static void seed_thread_gone(struct layout_program *p)
 {
-	set_total(p, LAYOUT_threads, 2);
+	set_threads(p, 2);
 }
 
 static void seed_rwx(struct layout_program *p)
