@@ -10,6 +10,7 @@ enum { EXIT_OK = 0, EXIT_REGRESSION = 1, EXIT_UNUSABLE = 2 };
 
 int cmd_layout(int argc, char **argv);
 int cmd_diff(int argc, char **argv);
+int cmd_check(int argc, char **argv);
 
 /* What getopt_long() did not understand, in one line. Return: EXIT_UNUSABLE. */
 int command_misused(int c, char **argv);

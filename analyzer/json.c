@@ -35,6 +35,18 @@ struct json_t *js_load(const char *path, char *err, size_t err_size)
 	return NULL;
 }
 
+struct json_t *js_load_text(const char *name, const char *text, size_t len, char *err,
+			    size_t err_size)
+{
+	json_error_t error;
+	json_t *v = json_loadb(text, len, JSON_REJECT_DUPLICATES, &error);
+
+	if (!v)
+		snprintf(err, err_size, "%s:%d: %s", name, error.line > 0 ? error.line : 1,
+			 error.text);
+	return v;
+}
+
 void js_free(struct json_t *v)
 {
 	json_decref(v);

@@ -26,6 +26,11 @@ struct json_t *js_parse(const char *text, size_t len, char *err, size_t err_size
 
 /* The same for a file that is one document; @err: "file:line: what". */
 struct json_t *js_load(const char *path, char *err, size_t err_size);
+
+/* The same for @len bytes at @text; @name is what messages call them. */
+struct json_t *js_load_text(const char *name, const char *text, size_t len, char *err,
+			    size_t err_size);
+
 void js_free(struct json_t *v);
 struct json_t *js_ref(struct json_t *v);
 

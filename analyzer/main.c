@@ -15,6 +15,7 @@
 #include "json.h"
 #include "out.h"
 #include "report.h"
+#include "suggest.h"
 #include "tree.h"
 
 static const struct view *const views[] = {
@@ -28,6 +29,7 @@ static const struct {
 } commands[] = {
 	{ "layout", "what address spaces are made of, without addresses, as JSON", cmd_layout },
 	{ "diff", "what differs between two layouts", cmd_diff },
+	{ "check", "whether a layout breaks rules, or differs from a baseline", cmd_check },
 };
 
 enum { NR_COMMANDS = sizeof(commands) / sizeof(commands[0]) };
@@ -81,50 +83,6 @@ static void print_help(const struct view *view)
 	       general_help);
 }
 
-static size_t least_of_three(size_t a, size_t b, size_t c)
-{
-	size_t least = a < b ? a : b;
-
-	return least < c ? least : c;
-}
-
-/* Number of single-letter changes between two short words. */
-static size_t distance(const char *a, const char *b)
-{
-	size_t row[32], i, j, n = strlen(b);
-
-	if (n >= 32 || strlen(a) >= 32)
-		return 32;
-	for (j = 0; j <= n; j++)
-		row[j] = j;
-	for (i = 1; a[i - 1]; i++) {
-		size_t diagonal = row[0];
-
-		row[0] = i;
-		for (j = 1; j <= n; j++) {
-			size_t above = row[j];
-
-			row[j] = least_of_three(above + 1, row[j - 1] + 1,
-						diagonal + (a[i - 1] != b[j - 1]));
-			diagonal = above;
-		}
-	}
-	return row[n];
-}
-
-struct suggestion {
-	const char *word;
-	size_t distance;
-};
-
-static void suggest(struct suggestion *best, const char *typed, const char *word)
-{
-	size_t d = distance(typed, word);
-
-	if (d < best->distance)
-		*best = (struct suggestion){ word, d };
-}
-
 static int unusable_word(const char *what, const char *typed, const struct suggestion *best,
 			 const char *dashes)
 {
@@ -139,7 +97,7 @@ static int unusable_word(const char *what, const char *typed, const struct sugge
 
 static int unknown_view(const char *typed)
 {
-	struct suggestion best = { NULL, 3 };
+	struct suggestion best = SUGGESTION_NONE;
 	size_t i;
 
 	for (i = 0; i < NR_VIEWS; i++)
@@ -151,7 +109,7 @@ static int unknown_view(const char *typed)
 
 static int unknown_option(const char *typed)
 {
-	struct suggestion best = { NULL, 3 };
+	struct suggestion best = SUGGESTION_NONE;
 	const char *word = typed + strspn(typed, "-");
 	const struct option *opt;
 

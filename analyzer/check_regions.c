@@ -1,0 +1,391 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Regions beside the baseline's: raw mappings, libraries, permissions, flags, number and size.
+ */
+#include "check_compare.h"
+
+#include <string.h>
+
+#include "alloc.h"
+
+enum {
+	TABLE_VMAS_MAX = 256,		/* neighbours share their page tables */
+	BLOCK_BYTES = 16,		/* of malloc's at least */
+	HUGE_PAGE_BYTES = 2 << 20,
+};
+
+static const struct span none = { 0, 0 };
+
+static bool is_equal(const char *a, const char *b)
+{
+	return a && b ? !strcmp(a, b) : a == b;
+}
+
+static bool is_same_region(const struct diff_group *a, const struct diff_group *b)
+{
+	return family(a->role) == family(b->role) && !strcmp(a->name, b->name) &&
+	       (is_object(a->role) ||
+		(is_equal(a->place[0], b->place[0]) && is_equal(a->place[1], b->place[1])));
+}
+
+/* What a group whose change is settled adds to the totals. */
+static void explain_group(struct compare *c, const struct diff_group *x, const struct diff_group *y)
+{
+	uint64_t vmas = rise(x ? x->count : none, y ? y->count : none);
+	uint64_t bytes = rise(x ? x->bytes : none, y ? y->bytes : none);
+	uint64_t resident = rise(x ? x->resident : none, y ? y->resident : none);
+	enum layout_role role = y ? y->role : x->role;
+	uint64_t *e = c->explained;
+
+	e[LAYOUT_vmas] += vmas;
+	e[LAYOUT_vmas_peak] += vmas;
+	e[LAYOUT_mapped_bytes] += bytes;
+	e[LAYOUT_mapped_peak_bytes] += bytes;
+	e[LAYOUT_resident_anon_bytes] += resident;
+	e[LAYOUT_resident_file_bytes] += bytes;
+	e[LAYOUT_huge_bytes] += rise(y ? y->huge : none, x ? x->huge : none);
+	e[LAYOUT_page_table_bytes] += (bytes + resident) / 512 +
+		TABLE_BYTES * (vmas < TABLE_VMAS_MAX ? vmas : TABLE_VMAS_MAX) + TABLE_BYTES;
+	if (is_malloc(role)) {
+		bytes = resident > bytes ? resident : bytes;
+		e[LAYOUT_heap_live_bytes] += bytes;
+		e[LAYOUT_heap_live_blocks] += bytes / BLOCK_BYTES;
+		e[LAYOUT_heap_peak_bytes] += bytes;
+	}
+}
+
+static void settle_item(struct compare *c, size_t i)
+{
+	const struct diff_item *item = &c->diff.items[i];
+	size_t k;
+
+	c->is_settled[i] = true;
+	if (c->is_explained[i])
+		return;
+	explain_group(c, item->before, item->after);
+	for (k = 0; k < c->diff.nr_items; k++)
+		if (c->diff.items[k].before == item->before && c->diff.items[k].after == item->after)
+			c->is_explained[k] = true;
+}
+
+void settle_region(struct compare *c, const struct diff_group *g)
+{
+	size_t i;
+
+	for (i = 0; i < c->diff.nr_items; i++) {
+		const struct diff_group *other = group_of(&c->diff.items[i]);
+
+		if (other && !c->is_settled[i] && (other == g || is_same_region(other, g)))
+			settle_item(c, i);
+	}
+}
+
+bool is_placed_at(const struct diff_group *g, const struct layout_site *site)
+{
+	size_t i;
+
+	for (i = 0; i < 2 && g->place[i]; i++)
+		if (i >= site->nr_frames || strcmp(g->place[i], site->frames[i]))
+			return false;
+	return true;
+}
+
+struct judge_subject subject_of(const struct diff_item *item)
+{
+	const struct diff_group *g = group_of(item);
+
+	return (struct judge_subject){
+		.has_region = true, .role = g->role, .section = g->section, .name = g->name,
+		.site = item->site ? item->site : g->site,
+	};
+}
+
+static char *group_text(const struct diff_group *g)
+{
+	char *count, *bytes, *text;
+
+	if (!g)
+		return judge_text("none");
+	count = judge_figure(RULE_COUNT, g->count);
+	bytes = judge_figure(RULE_BYTES, g->bytes);
+	text = judge_text("%s mapping%s, %s, %s", count, g->count.max == 1 ? "" : "s", bytes,
+			  g->perms);
+	alloc_free(count);
+	alloc_free(bytes);
+	return text;
+}
+
+/* A change without a measure. */
+static bool tell_change(struct compare *c, enum rule_id rule, const struct diff_item *item)
+{
+	struct judge_subject subject = subject_of(item);
+
+	return judge_tell(c->j, rule, &subject, (struct judge_change){
+		.before = group_text(item->before), .after = group_text(item->after),
+		.accept = ACCEPT_UPDATE | ACCEPT_ALLOW,
+	});
+}
+
+static bool tell_words(struct compare *c, enum rule_id rule, const struct diff_item *item,
+		       const char *before, const char *after)
+{
+	struct judge_subject subject = subject_of(item);
+
+	return judge_tell(c->j, rule, &subject, (struct judge_change){
+		.before = judge_text("%s", *before ? before : "none"),
+		.after = judge_text("%s", *after ? after : "none"),
+		.accept = ACCEPT_UPDATE | ACCEPT_ALLOW,
+	});
+}
+
+/* A figure that rose, of which @known is told elsewhere. */
+static bool tell_growth(struct compare *c, enum rule_id rule, const struct diff_item *item,
+			struct span from, struct span to, uint64_t known)
+{
+	struct rule_terms terms = judge_terms(c->j, rule);
+	struct judge_subject subject = subject_of(item);
+	uint64_t bound = judge_bound(&terms, from.max);
+
+	if (!terms.percent.is_set && !terms.absolute.is_set)
+		return false;
+	if (to.max <= bound || to.max - bound <= known)
+		return false;
+	return judge_tell(c->j, rule, &subject, (struct judge_change){
+		.before = judge_figure(rule_infos[rule].unit, from),
+		.after = rule_infos[rule].unit == RULE_COUNT ? group_text(item->after) :
+							       judge_figure(RULE_BYTES, to),
+		.has_numbers = true, .from = from.max, .to = to.max, .limit = bound,
+		.accept = ACCEPT_UPDATE | ACCEPT_ALLOW,
+	});
+}
+
+/*
+ * Raw mappings are told by where the system call is made: the same function may map by libc, too, and
+ * the kernel may have merged both.
+ */
+
+static const struct layout_site *site_at(const struct layout_program *p, size_t i)
+{
+	return i < p->nr_sites ? &p->sites[i] : NULL;
+}
+
+/* For each site, and for none at all at the end: a region that was mapped by it raw, or NULL. */
+static const struct layout_region **raw_regions(const struct layout_program *p)
+{
+	const struct layout_region **raw = alloc_array(p->nr_sites + 1, sizeof(*raw));
+	size_t i;
+
+	for (i = 0; i < p->nr_regions; i++)
+		if (!strcmp(p->regions[i].origin, "raw"))
+			raw[p->regions[i].site == LAYOUT_NO_SITE ? p->nr_sites : p->regions[i].site] =
+				&p->regions[i];
+	return raw;
+}
+
+static bool is_same_place(const struct layout_site *a, const struct layout_site *b)
+{
+	return a && b ? !strcmp(a->frames[0], b->frames[0]) : a == b;
+}
+
+static void settle_raw(struct compare *c, const struct layout_region *r,
+		       const struct layout_site *site)
+{
+	size_t i;
+
+	for (i = 0; i < c->diff.nr_items; i++) {
+		const struct diff_group *g = group_of(&c->diff.items[i]);
+
+		if (g && !c->is_settled[i] && g->role == r->role && !strcmp(g->name, r->name) &&
+		    (!site || is_placed_at(g, site)))
+			settle_region(c, g);
+	}
+}
+
+static void tell_raw(struct compare *c, const struct layout_region *r,
+		     const struct layout_site *site)
+{
+	char *bytes = judge_figure(RULE_BYTES, r->bytes);
+	bool is_settled;
+
+	is_settled = judge_tell(c->j, RULE_MAPPING_RAW, &(struct judge_subject){
+		.has_region = true, .role = r->role, .section = r->section, .name = r->name,
+		.site = site,
+	}, (struct judge_change){
+		.before = judge_text("none"),
+		.after = judge_text("%s, %s", bytes, r->perms),
+		.accept = ACCEPT_UPDATE | ACCEPT_ALLOW,
+	});
+	alloc_free(bytes);
+	if (is_settled)
+		settle_raw(c, r, site);
+}
+
+static void judge_raw(struct compare *c)
+{
+	const struct layout_program *x = c->j->before, *y = c->j->after;
+	const struct layout_region **then = raw_regions(x), **now = raw_regions(y);
+	size_t i, k;
+
+	for (i = 0; i <= y->nr_sites; i++) {
+		for (k = 0; now[i] && k <= x->nr_sites; k++)
+			if (then[k] && is_same_place(site_at(x, k), site_at(y, i)))
+				break;
+		if (now[i] && k > x->nr_sites)
+			tell_raw(c, now[i], site_at(y, i));
+	}
+	alloc_free(then);
+	alloc_free(now);
+}
+
+static bool judge_library(struct compare *c, const struct diff_item *item)
+{
+	return item->kind == DIFF_ADDED && item->after->role == LAYOUT_LIBRARY &&
+	       item->after->section == LAYOUT_NO_SECTION && tell_change(c, RULE_LIBRARY_ADDED, item);
+}
+
+/* As many more mappings of malloc's as told sites have blocks more. */
+static uint64_t known_vmas(const struct compare *c, const struct diff_item *item)
+{
+	return is_malloc(item->after->role) ? c->heap_vmas : 0;
+}
+
+static bool judge_split(struct compare *c, const struct diff_item *item)
+{
+	return item->kind == DIFF_SPLIT &&
+	       tell_growth(c, RULE_REGION_SPLIT, item, item->from, item->to, known_vmas(c, item));
+}
+
+static bool judge_perms(struct compare *c, const struct diff_item *item)
+{
+	return item->kind == DIFF_PERMS &&
+	       tell_words(c, RULE_PERMISSIONS, item, item->before->perms, item->after->perms);
+}
+
+static bool judge_flags(struct compare *c, const struct diff_item *item)
+{
+	return item->kind == DIFF_FLAGS &&
+	       tell_words(c, RULE_FLAGS, item, item->before->flags, item->after->flags);
+}
+
+static bool judge_added(struct compare *c, const struct diff_item *item)
+{
+	return item->kind == DIFF_ADDED && !is_malloc(item->after->role) &&
+	       tell_change(c, RULE_REGION_ADDED, item);
+}
+
+static bool judge_more(struct compare *c, const struct diff_item *item)
+{
+	return item->kind == DIFF_MORE &&
+	       tell_growth(c, RULE_REGION_MORE, item, item->from, item->to, known_vmas(c, item));
+}
+
+/* A part of @pool that @amount can come from. */
+static uint64_t take(uint64_t *pool, uint64_t amount)
+{
+	uint64_t taken = amount < *pool ? amount : *pool;
+
+	*pool -= taken;
+	return taken;
+}
+
+/* malloc's memory comes and goes without a place to blame: a new piece is growth of the whole. */
+static bool judge_grown(struct compare *c, const struct diff_item *item)
+{
+	struct span from = item->before ? item->before->bytes : none, to;
+	uint64_t known = 0;
+
+	if (item->kind != DIFF_GROWN && item->kind != DIFF_MORE &&
+	    !(item->kind == DIFF_ADDED && is_malloc(item->after->role)))
+		return false;
+	to = item->after->bytes;
+	if (is_malloc(item->after->role))
+		known = take(&c->heap_bytes, rise(from, to));
+	return tell_growth(c, RULE_REGION_GROWN, item, from, to, known);
+}
+
+/* Whether the end of a mapping is a huge page depends on where it lies. */
+static uint64_t huge_chance(const struct diff_item *item)
+{
+	uint64_t huge = rise(item->before->huge, item->after->huge);
+	uint64_t most = item->after->count.max * HUGE_PAGE_BYTES;
+
+	return huge < most ? huge : most;
+}
+
+/* What of @amount another region has less: the kernel may have merged both. */
+static uint64_t not_more_in_all(const struct compare *c, uint64_t amount)
+{
+	const struct layout_program *x = c->j->before, *y = c->j->after;
+	const enum layout_total total = LAYOUT_resident_anon_bytes;
+	uint64_t all;
+
+	if (!x->has_total[total] || !y->has_total[total])
+		return 0;
+	all = rise(x->total[total], y->total[total]);
+	return amount > all ? amount - all : 0;
+}
+
+static bool judge_resident(struct compare *c, const struct diff_item *item)
+{
+	uint64_t known;
+
+	if (item->kind != DIFF_RESIDENT)
+		return false;
+	known = huge_chance(item);
+	c->explained[LAYOUT_resident_anon_bytes] += known;
+	known += not_more_in_all(c, rise(item->from, item->to));
+	if (is_malloc(item->after->role))
+		known += take(&c->heap_resident, rise(item->from, item->to));
+	return tell_growth(c, RULE_RESIDENT, item, item->from, item->to, known);
+}
+
+/* What only some runs had may be missing. */
+static bool judge_removed(struct compare *c, const struct diff_item *item)
+{
+	return item->kind == DIFF_REMOVED && item->before->count.min &&
+	       !is_malloc(item->before->role) &&
+	       family(item->before->role) != LAYOUT_THREAD_STACK &&
+	       tell_change(c, RULE_REGION_REMOVED, item);
+}
+
+typedef bool judge_item_fn(struct compare *c, const struct diff_item *item);
+
+static void pass(struct compare *c, judge_item_fn *judge)
+{
+	size_t i;
+
+	for (i = 0; i < c->diff.nr_items; i++)
+		if (!c->is_settled[i] && group_of(&c->diff.items[i]) &&
+		    judge(c, &c->diff.items[i]))
+			settle_region(c, group_of(&c->diff.items[i]));
+}
+
+void judge_regions(struct judge *j, uint64_t explained[LAYOUT_NR_TOTALS])
+{
+	/*
+	 * A region in many more pieces is told as such, whatever their permissions; one whose
+	 * permissions changed in a place or two is told by those.
+	 */
+	static judge_item_fn *const passes[] = {
+		judge_split, judge_perms, judge_flags, judge_added, judge_more, judge_grown,
+		judge_resident, judge_removed,
+	};
+	struct compare c = { .j = j, .explained = explained };
+	size_t i;
+
+	diff_init(&c.diff, j->before, j->after);
+	c.is_settled = alloc_array(c.diff.nr_items, sizeof(*c.is_settled));
+	c.is_explained = alloc_array(c.diff.nr_items, sizeof(*c.is_explained));
+	judge_facts(&c);
+	if (j->before) {
+		judge_raw(&c);
+		pass(&c, judge_library);
+		judge_threads(&c);
+	}
+	judge_heap(&c);
+	for (i = 0; j->before && i < sizeof(passes) / sizeof(passes[0]); i++)
+		pass(&c, passes[i]);
+	alloc_free(c.is_settled);
+	alloc_free(c.is_explained);
+	diff_fini(&c.diff);
+}

@@ -1,0 +1,252 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""vmtrace-report check: its files against their schemas, its exit status, and what it leaves alone.
+
+Usage: test_gate.py REPORT SOURCE
+"""
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import jsonschema
+
+HOSTILE = "/tmp/\x1b[31m<&\">]]>%0A,:\n::error::x"
+faults = 0
+
+
+def expect_equal(got, want, what):
+    global faults
+    if got != want:
+        faults += 1
+        print(f"{what}: {got!r}, not {want!r}")
+
+
+def fnv(frames):
+    """The id of a site."""
+    hash = 0xCBF29CE484222325
+    for byte in "".join(frame + "\n" for frame in frames).encode():
+        hash = (hash ^ byte) * 0x100000001B3 % (1 << 64)
+    return f"{hash:016x}"
+
+
+def program(name="app"):
+    frames = ["worker (app)", "main (app)"]
+    site = fnv(frames)
+    totals = dict.fromkeys(
+        ["vmas", "vmas_peak", "mapped_bytes", "mapped_peak_bytes", "resident_anon_bytes",
+         "resident_file_bytes", "huge_bytes", "page_table_bytes", "heap_peak_bytes",
+         "heap_live_bytes", "heap_live_blocks", "threads", "unexplained", "not_captured", "lost"],
+        0)
+    totals.update(vmas=2, vmas_peak=[2, 4], mapped_bytes=1 << 21, max_map_count=65530)
+    return {
+        "name": name, "machine": "x86_64", "page_size": 4096, "tier": "libc", "traces": 1,
+        "totals": totals, "sites": {site: frames},
+        "regions": [
+            {"role": "program", "section": "text", "perms": "r-xp", "bytes": 1 << 20},
+            {"role": "anonymous", "perms": "rw-p", "origin": "app", "bytes": 1 << 20,
+             "site": site}],
+        "facts": [], "heap": [], "threads": []}
+
+
+class Gate:
+    def __init__(self, report, source, folder):
+        self.report, self.folder = os.path.abspath(report), pathlib.Path(folder)
+        self.data = pathlib.Path(source) / "test/data"
+        self.schemas = pathlib.Path(source) / "include/vmtrace"
+
+    def run(self, *argv):
+        return subprocess.run([self.report, *argv], capture_output=True, text=True, timeout=60,
+                              cwd=self.folder, env={**os.environ, "NO_COLOR": "1"})
+
+    def write(self, name, value):
+        text = value if isinstance(value, str) else json.dumps(value)
+        (self.folder / name).write_text(text)
+        return name
+
+    def layout(self, name, *programs):
+        return self.write(name, {"layout": 1, "programs": list(programs)})
+
+    def validator(self, path):
+        schema = json.loads(path.read_text())
+        jsonschema.Draft202012Validator.check_schema(schema)
+        return jsonschema.Draft202012Validator(schema)
+
+    def expect_valid(self, path, document, what):
+        errors = [error.message for error in self.validator(path).iter_errors(document)]
+        expect_equal(errors[:3], [], f"{what} against {path.name}")
+
+
+def changed():
+    """A program with findings of several kinds."""
+    after = program()
+    site = next(iter(after["sites"]))
+    after["regions"].append({"role": "file", "name": HOSTILE, "perms": "rw-s", "bytes": 4096})
+    after["regions"].append({"role": "library", "section": "text", "name": "libz.so.1",
+                             "perms": "r-xp", "bytes": 4096})
+    after["facts"].append({"fact": "writable-executable", "role": "anonymous", "site": site})
+    after["totals"].update(vmas=100, huge_bytes=0)
+    return after
+
+
+def formats(gate):
+    gate.layout("base.json", program(), program("gone"))
+    gate.layout("now.json", changed(), program("new"))
+    done = gate.run("check", "--baseline", "base.json", "--json", "--junit", "junit.xml",
+                    "--sarif", "out.sarif", "now.json")
+    expect_equal((done.returncode, done.stderr), (1, ""), "a regression")
+    found = json.loads(done.stdout)
+    expect_equal([(f["rule"], f["severity"]) for f in found["findings"]],
+                 [("writable-executable", "error"), ("library-added", "error"),
+                  ("region-added", "error"), ("vmas", "error"), ("program-added", "warning"),
+                  ("program-removed", "note")], "findings")
+    sarif = json.loads((gate.folder / "out.sarif").read_text())
+    gate.expect_valid(gate.data / "check/sarif.schema.json", sarif, "SARIF")
+    rules = sarif["runs"][0]["tool"]["driver"]["rules"]
+    for result in sarif["runs"][0]["results"]:
+        expect_equal(rules[result["ruleIndex"]]["id"], result["ruleId"], "ruleIndex")
+    xmllint = shutil.which("xmllint")
+    if xmllint:
+        lint = subprocess.run([xmllint, "--noout", "--schema", gate.data / "check/junit.xsd",
+                               gate.folder / "junit.xml"], capture_output=True, text=True)
+        expect_equal(lint.returncode, 0, f"JUnit against junit.xsd: {lint.stderr}")
+    else:
+        print("no xmllint: JUnit's XML was not validated")
+    github = gate.run("check", "--baseline", "base.json", "--github", "now.json").stdout
+    lines = [line for line in github.splitlines() if line.startswith("::")]
+    expect_equal([line.split()[0] for line in lines],
+                 ["::error"] * 4 + ["::warning", "::notice"], "annotations")
+    strict = gate.run("check", "--strict", "--baseline", "base.json", gate.layout(
+        "more.json", program(), program("new"), program("gone")))
+    expect_equal(strict.returncode, 1, "--strict")
+    expect_equal(gate.run("check", "--baseline", "base.json", "more.json").returncode, 0,
+                 "a warning")
+
+
+def schemas(gate):
+    layout, rules = gate.schemas / "layout.schema.json", gate.schemas / "rules.schema.json"
+    for path in sorted((gate.data / "valid").glob("*.json")):
+        done = gate.run("layout", "--no-symbols", str(path))
+        if done.returncode == 0:
+            gate.expect_valid(layout, json.loads(done.stdout), path.name)
+    gate.expect_valid(layout, {"layout": 1, "programs": [changed()]}, "a layout made by hand")
+    for name in ("default", "hardening"):
+        text = gate.run("check", "--print-rules", name).stdout
+        gate.expect_valid(rules, json.loads(text), name)
+        expect_equal(gate.run("check", "--rules", gate.write("set.json", text), gate.layout(
+            "one.json", program())).returncode, 0, f"{name} from a file")
+    # The schema knows the rules that the program knows.
+    known = [line.split()[0] for line in gate.run("check", "--list-rules").stdout.splitlines()]
+    schema = json.loads(rules.read_text())
+    expect_equal(schema["$defs"]["rule"]["properties"]["rule"]["enum"], known, "names of rules")
+    validator = gate.validator(rules)
+    for entry in ({"rule": "flags", "tolerance": "1%"}, {"rule": "vmsa", "max": 1},
+                  {"rule": "vmas", "allow": []}, {"rule": "flags", "allow": [{}]}):
+        document = {"rules_version": 1, "rules": [entry]}
+        expect_equal(validator.is_valid(document), False, f"{entry} by the schema")
+        expect_equal(gate.run("check", "--rules", gate.write("bad.json", document),
+                              "one.json").returncode, 2 if entry.get("allow") != [] else 2,
+                     f"{entry}")
+
+
+def unusable(gate):
+    gate.layout("base.json", program())
+    gate.layout("now.json", program())
+    other = {}
+    for key, value in {"machine": "riscv64", "page_size": 16384, "tier": "all",
+                       "name": "other"}.items():
+        other[key] = {**program(), key: value}
+    cases = {
+        "baseline of a machine": (["--baseline", gate.layout("m.json", other["machine"])],
+                                  "m.json: app was traced on riscv64, now on x86_64"),
+        "page size": (["--baseline", gate.layout("p.json", other["page_size"])],
+                      "p.json: "),
+        "tier": (["--baseline", gate.layout("t.json", other["tier"])],
+                 "t.json: app was traced at tier all, now at libc"),
+        "program": (["--baseline", gate.layout("n.json", other["name"])],
+                    "n.json: a baseline of other, not of app"),
+        "version": (["--baseline", gate.write("v.json", {"layout": 2, "programs": []})], "v.json"),
+        "malformed": (["--baseline", gate.write("x.json", '{"layout": 1,\n')], "x.json:"),
+        "missing": (["--baseline", "missing.json"], "missing.json: "),
+        "empty trace": ([gate.write("empty.json", "")], "empty.json"),
+        "rules": (["--rules", gate.write("r.json", '{"rules_version": 1,\n}')], "r.json:2: "),
+        "rule": (["--rules", gate.write("r2.json", {"rules_version": 1, "rules": [
+            {"rule": "vmas"}, {"rule": "flgs"}]})],
+            "r2.json: rules[1]: unknown rule 'flgs'; did you mean 'flags'?"),
+        "tolerance": (["--tolerance", "x"], "check: --tolerance wants a percentage"),
+        "update alone": (["--update"], "check: --update wants a --baseline"),
+    }
+    for what, (argv, want) in cases.items():
+        done = gate.run("check", *argv, "--junit", "no.xml", "--sarif", "no.sarif", "now.json")
+        lines = done.stderr.splitlines()
+        expect_equal((done.returncode, len(lines), done.stdout), (2, 1, ""), f"{what}: {lines}")
+        expect_equal(lines and lines[0].startswith(f"vmtrace-report: {want}"), True,
+                     f"{what}: {lines}")
+    for name in ("no.xml", "no.sarif"):
+        expect_equal((gate.folder / name).exists(), False, f"{name} was written")
+    for argv in (["--bsaeline"], [], ["--print-rules", "defautl"]):
+        done = gate.run("check", *argv)
+        expect_equal((done.returncode, len(done.stderr.splitlines())), (2, 1), f"check {argv}")
+
+
+def update(gate):
+    gate.layout("now.json", program())
+    path = gate.folder / "new.json"
+    done = gate.run("check", "--baseline", "new.json", "--update", "now.json")
+    expect_equal((done.returncode, done.stderr), (0, ""), "--update of nothing")
+    first = path.read_bytes()
+    path.chmod(0o640)
+    link = gate.folder / "link.json"
+    link.symlink_to("new.json")
+    gate.layout("now.json", changed())
+    expect_equal(gate.run("check", "--baseline", "link.json", "now.json").returncode, 1, "a change")
+    expect_equal(path.read_bytes(), first, "a check leaves the baseline alone")
+    expect_equal(gate.run("check", "--baseline", "link.json", "--update", "now.json").returncode, 0,
+                 "--update")
+    expect_equal((link.is_symlink(), path.stat().st_mode & 0o777, path.read_bytes() != first),
+                 (True, 0o640, True), "what --update keeps")
+    expect_equal(gate.run("check", "--baseline", "new.json", "now.json").returncode, 0,
+                 "after --update")
+    expect_equal(gate.run("check", "--rules", "hardening", "--baseline", "new.json", "--update",
+                          "now.json").returncode, 1, "--update accepts nothing that is forbidden")
+    second = path.read_bytes()
+    gate.write("bad.json", "{")
+    expect_equal(gate.run("check", "--baseline", "new.json", "--update", "now.json",
+                          "bad.json").returncode, 2, "--update with a bad trace")
+    expect_equal(path.read_bytes(), second, "the baseline after that")
+    foreign = gate.write("notes.txt", "important\n")
+    expect_equal(gate.run("check", "--baseline", foreign, "--update", "now.json").returncode, 2,
+                 "--update over another file")
+    expect_equal((gate.folder / foreign).read_text(), "important\n", "the other file")
+    expect_equal(sorted(p.name for p in gate.folder.iterdir() if p.name.count(".") > 1), [],
+                 "temporary files")
+
+
+def accept(gate):
+    """What a finding proposes lets it pass."""
+    gate.layout("base.json", program())
+    gate.layout("now.json", changed())
+    found = json.loads(gate.run("check", "--baseline", "base.json", "--json", "now.json").stdout)
+    entries = []
+    for finding in found["findings"]:
+        entries.append(json.loads(finding["accept"].split("add to the rules: ", 1)[1]))
+    rules = {"rules_version": 1, "rules": entries}
+    gate.expect_valid(gate.schemas / "rules.schema.json", rules, "proposed rules")
+    done = gate.run("check", "--baseline", "base.json", "--rules", gate.write("r.json", rules),
+                    "now.json")
+    expect_equal((done.returncode, done.stderr), (0, ""), f"with what was proposed: {done.stdout}")
+
+
+def main():
+    report, source = sys.argv[1:]
+    for test in (formats, schemas, unusable, update, accept):
+        with tempfile.TemporaryDirectory() as folder:
+            test(Gate(report, source, folder))
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
