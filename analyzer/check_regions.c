@@ -47,7 +47,7 @@ static void explain_group(struct compare *c, const struct diff_group *x, const s
 	e[LAYOUT_page_table_bytes] += (bytes + resident) / 512 +
 		TABLE_BYTES * (vmas < TABLE_VMAS_MAX ? vmas : TABLE_VMAS_MAX) + TABLE_BYTES;
 	if (is_malloc(role)) {
-		bytes = resident > bytes ? resident : bytes;
+		bytes = resident;
 		e[LAYOUT_heap_live_bytes] += bytes;
 		e[LAYOUT_heap_live_blocks] += bytes / BLOCK_BYTES;
 		e[LAYOUT_heap_peak_bytes] += bytes;
@@ -279,6 +279,24 @@ static bool judge_more(struct compare *c, const struct diff_item *item)
 	       tell_growth(c, RULE_REGION_MORE, item, item->from, item->to, known_vmas(c, item));
 }
 
+/*
+ * What an allocator has mapped is its own affair: how many arenas there are, each a reservation of
+ * 64 MiB, is decided by which threads happened to meet. Only what is resident of it counts.
+ */
+static void set_reserves_aside(struct compare *c)
+{
+	size_t i;
+
+	for (i = 0; i < c->diff.nr_items; i++) {
+		const struct diff_item *item = &c->diff.items[i];
+		const struct diff_group *g = group_of(item);
+
+		if (g && is_malloc(g->role) && item->before && item->after &&
+		    item->kind != DIFF_RESIDENT && !c->is_settled[i])
+			settle_item(c, i);
+	}
+}
+
 /* A part of @pool that @amount can come from. */
 static uint64_t take(uint64_t *pool, uint64_t amount)
 {
@@ -297,7 +315,7 @@ static bool judge_grown(struct compare *c, const struct diff_item *item)
 	if (item->kind != DIFF_GROWN && item->kind != DIFF_MORE &&
 	    !(item->kind == DIFF_ADDED && is_malloc(item->after->role)))
 		return false;
-	to = item->after->bytes;
+	to = is_malloc(item->after->role) ? item->after->resident : item->after->bytes;
 	if (is_malloc(item->after->role))
 		known = take(&c->heap_bytes, rise(from, to));
 	return tell_growth(c, RULE_REGION_GROWN, item, from, to, known);
@@ -383,6 +401,7 @@ void judge_regions(struct judge *j, uint64_t explained[LAYOUT_NR_TOTALS])
 		judge_threads(&c);
 	}
 	judge_heap(&c);
+	set_reserves_aside(&c);
 	for (i = 0; j->before && i < sizeof(passes) / sizeof(passes[0]); i++)
 		pass(&c, passes[i]);
 	alloc_free(c.is_settled);

@@ -70,15 +70,17 @@ static const struct layout_maker *maker_of(const struct build *b, const struct v
 	return piece ? table_find(&b->makers, piece->event) : NULL;
 }
 
-/* libc's malloc is a frame of its own: what is inside libc is told by its outermost function. */
+/* libc's malloc is one frame: what is inside libc is told by its outermost function. */
 static bool is_from_malloc(struct build *b, const struct layout_maker *maker, uint32_t site)
 {
 	const struct layout_site *s;
 
-	if (!maker || maker->origin != TRACE_ORIGIN_LIBC || site == LAYOUT_NO_SITE)
+	if (!maker || site == LAYOUT_NO_SITE)
 		return false;
 	s = &b->program.sites[site];
-	return layout_frame_is_malloc(s->frames[0]);
+	return layout_frame_is_malloc(s->frames[0]) ||
+	       (s->nr_frames > 1 && layout_frame_is_malloc(s->frames[1]) &&
+		maker->origin != TRACE_ORIGIN_RAW);
 }
 
 static struct layout_kind kind_of(struct build *b, const struct vma *vma,

@@ -49,12 +49,27 @@ static const char *plain_name(const char *function)
 	return function;
 }
 
+/* Without a symbol version and without what the compiler calls its copies of a function. */
+static size_t plain_length(const char *function)
+{
+	static const char *const suffixes[] = { "@", ".isra.", ".part.", ".constprop.", ".cold", ".lto_priv." };
+	size_t len = strlen(function), i;
+
+	for (i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
+		const char *at = strstr(function, suffixes[i]);
+
+		if (at && at > function && (size_t)(at - function) < len)
+			len = at - function;
+	}
+	return len;
+}
+
 /* "malloc (libc.so.6)"; symbol versions don't matter. */
 static char *frame_text(const struct symbol *sym, const char *module)
 {
 	const char *found = sym->nr_frames ? sym->frames[sym->nr_frames - 1].function : NULL;
 	const char *function = found && is_libc(module) ? plain_name(found) : found;
-	size_t len = function ? strcspn(function, "@") : 0, size = len + strlen(module) + 4;
+	size_t len = function ? plain_length(function) : 0, size = len + strlen(module) + 4;
 	char *text = alloc_zeroed(size);
 
 	if (len)
@@ -129,6 +144,23 @@ uint32_t layout_site_of(struct layout_program *program, struct trace *tr, uint32
 	return site;
 }
 
+/* An allocator that is a library of its own, or what it calls inside. */
+static bool is_allocator(const char *frame)
+{
+	static const char *const libraries[] = {
+		"libjemalloc.so", "libtcmalloc", "libmimalloc.so", "libhoard.so", "libsnmallocshim",
+		"libscudo",
+	};
+	const char *module = strrchr(frame, '(');
+	size_t i;
+
+	module = module ? module + 1 : frame;
+	for (i = 0; i < sizeof(libraries) / sizeof(libraries[0]); i++)
+		if (!strncmp(module, libraries[i], strlen(libraries[i])))
+			return true;
+	return false;
+}
+
 bool layout_frame_is_malloc(const char *frame)
 {
 	static const char *const names[] = {
@@ -140,5 +172,5 @@ bool layout_frame_is_malloc(const char *frame)
 	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		if (strlen(names[i]) == len && !strncmp(frame, names[i], len))
 			return true;
-	return false;
+	return is_allocator(frame);
 }

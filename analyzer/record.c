@@ -155,7 +155,7 @@ static int decode_thread(struct decode *d, struct record *rec)
 		return -EINVAL;
 	if (strcmp(th->op, "present") && strcmp(th->op, "create") && strcmp(th->op, "start") &&
 	    strcmp(th->op, "end"))
-		return bad(d->err, "op is unknown");
+		return bad(d->err, "op is not \"present\", \"create\", \"start\" or \"end\"");
 	return 0;
 }
 

@@ -20,6 +20,7 @@
 #include "alloc.h"
 #include "json.h"
 #include "out.h"
+#include "symtab.h"
 #include "table.h"
 
 enum { MAX_INLINE = 32 };
@@ -28,6 +29,7 @@ struct symbol_module {
 	bool is_tried;
 	Dwfl *dwfl;
 	Dwfl_Module *mod;
+	struct symtab symtab;
 	Dwarf_Die *last_cu;		/* found by asking all, with its bias */
 	Dwarf_Addr last_bias;
 	const char *note;		/* why there are no symbols */
@@ -85,6 +87,7 @@ static void module_fini(struct symbol_module *m)
 			symbol_free(*sym);
 	}
 	table_fini(&m->of_ip);
+	symtab_fini(&m->symtab);
 	if (m->dwfl)
 		dwfl_end(m->dwfl);
 }
@@ -151,6 +154,8 @@ static void module_open(struct symbol_module *m, const struct module *mod)
 	m->note = check_build_id(m->mod, mod->build_id);
 	if (m->note)
 		m->mod = NULL;
+	else
+		symtab_init(&m->symtab, m->mod);
 }
 
 static struct symbol_module *module_of(struct symbols *s, uint32_t index)
@@ -251,7 +256,7 @@ static void find_line(Dwarf_Die *cu, Dwarf_Addr addr, const char **file, int *li
 /* Frames of @addr, from the innermost inlined function out. */
 static void describe(struct symbol_module *m, uint64_t addr, struct symbol *sym)
 {
-	const char *name = dwfl_module_addrname(m->mod, addr), *file = NULL;
+	const char *name = symtab_find(&m->symtab, addr), *file = NULL;
 	Dwarf_Die *scopes = NULL, *cu;
 	Dwarf_Addr bias = 0;
 	int i, nr = 0, line = 0;

@@ -4,14 +4,12 @@ Layouts as a gate: silent on a program that did not change, and on one that did,
 says what, where and by whom. See layout_app.c for the faults.
 """
 import json
-import os
 import pathlib
 import shutil
 import subprocess
-import sys
 
 import harness
-from harness import Skip, case, expect, expect_equal
+from harness import case, expect, expect_equal
 from workloads import PYTHON, c_source, program, redis_session, sql
 
 BASELINE_RUNS = 3
@@ -84,10 +82,11 @@ def fault(bench):
     rule, role, what, site = FAULTS[name]
     expect_equal([finding["rule"] for finding in findings], [rule], "rules of the findings")
     found = findings[0]
-    expect_equal((found["program"], found["role"], found.get("name", "")), ("app", role, what),
+    region = found["region"]
+    expect_equal((found["program"], region["role"], region.get("name", "")), ("app", role, what),
                  "region")
     if site:
-        expect(site in found["site"], f"{site} is not in {found['site']}")
+        expect(site in found["site"]["frames"], f"{site} is not in {found['site']}")
 
 
 def run_program(bench, argv, stdin=b"", **settings):
