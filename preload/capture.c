@@ -735,6 +735,43 @@ static enum trace_origin origin_of_stack(uint32_t stack)
 	return ips[1] ? modules_origin(ips[1]) : TRACE_ORIGIN_LIBC;
 }
 
+/* What the call is about to work on, brought up to date. Under the lock. */
+static void look_before(enum mm_op op, const uint64_t arg[6])
+{
+	struct verify_range range = { 0, 0 }, target = { 0, 0 };
+
+	if (config.verify != VERIFY_EVERY)
+		return;
+	switch (op) {
+	case MM_MMAP:
+		if (arg[3] & (MAP_FIXED | MAP_FIXED_NOREPLACE))
+			range = pages(arg[0], arg[1]);
+		break;
+	case MM_MREMAP:
+		if (arg[3] & MREMAP_FIXED)
+			target = pages(arg[4], arg[2]);
+		/* fallthrough */
+	case MM_MUNMAP:
+	case MM_MPROTECT:
+	case MM_PKEY_MPROTECT:
+	case MM_MADVISE:
+	case MM_MLOCK:
+	case MM_MLOCK2:
+	case MM_MUNLOCK:
+	case MM_MSEAL:
+	case MM_REMAP_FILE_PAGES:
+	case MM_MBIND:
+		range = pages(arg[0], arg[1]);
+		break;
+	default:
+		break;
+	}
+	if (range.start < range.end)
+		verify_growth(&capture_mm, range.start, range.end, seq);
+	if (target.start < target.end)
+		verify_growth(&capture_mm, target.start, target.end, seq);
+}
+
 long capture_call(enum mm_op op, long nr, const uint64_t arg[6], enum trace_origin origin)
 {
 	struct lock_state state;
@@ -751,6 +788,7 @@ long capture_call(enum mm_op op, long nr, const uint64_t arg[6], enum trace_orig
 	if (origin == CAPTURE_ORIGIN_OF_STACK)
 		origin = origin_of_stack(stack);
 	lock_take(&state);
+	look_before(op, arg);
 	blocks = may_block(op, arg);
 	if (blocks)
 		lock_drop(&state);

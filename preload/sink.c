@@ -266,6 +266,29 @@ static void make_absolute(void)
 	sink.path[n] = '/';
 }
 
+/*
+ * In a fork child of a process that has more mapped than a limit set since allows not even the
+ * parent's window can be replaced: what goes first makes room, perhaps for a smaller one.
+ */
+static void *replace_window(int flags)
+{
+	void *p = sys_mmap(sink.window, sink.window_bytes, PROT_READ | PROT_WRITE,
+			   flags | MAP_FIXED, fds_now(sink.fd), 0);
+
+	if ((long)p != -ENOMEM)
+		return p;
+	sys_call(SYS_munmap, (long)sink.window, (long)sink.window_bytes, 0, 0, 0, 0);
+	if (sink.window_bytes > WINDOW_KEEP)
+		sink.window_bytes = WINDOW_KEEP;
+	p = sys_mmap(sink.window, sink.window_bytes, PROT_READ | PROT_WRITE,
+		     flags | MAP_FIXED_NOREPLACE, fds_now(sink.fd), 0);
+	if (sys_is_err((long)p)) {
+		sink.window = NULL;
+		sink.window_bytes = 0;
+	}
+	return p;
+}
+
 static int map_window(void)
 {
 	uint64_t limit = RLIM_INFINITY;
@@ -275,16 +298,12 @@ static int map_window(void)
 	sys_getrlimit(RLIMIT_AS, &limit);
 	if (!sink.window)
 		sink.window_bytes = limit == RLIM_INFINITY ? WINDOW_BYTES : WINDOW_BYTES_LIMITED;
-	/* In a fork child the parent's window is replaced where it is. */
-	for (i = 0; i < WINDOW_TRIES; i++) {
-		p = sink.window ? sys_mmap(sink.window, sink.window_bytes, PROT_READ | PROT_WRITE,
-					   flags | MAP_FIXED, fds_now(sink.fd), 0) :
-				  sys_mmap((void *)(WINDOW_HINT + (uint64_t)i * WINDOW_STEP),
-					   sink.window_bytes, PROT_READ | PROT_WRITE,
-					   flags | MAP_FIXED_NOREPLACE, fds_now(sink.fd), 0);
-		if (!sys_is_err((long)p) || sink.window || (long)p != -EEXIST)
-			break;
-	}
+	if (sink.window)
+		p = replace_window(flags);
+	for (i = 0; i < WINDOW_TRIES && (!p || (long)p == -EEXIST); i++)
+		p = sys_mmap((void *)(WINDOW_HINT + (uint64_t)i * WINDOW_STEP), sink.window_bytes,
+			     PROT_READ | PROT_WRITE, flags | MAP_FIXED_NOREPLACE,
+			     fds_now(sink.fd), 0);
 	if (sys_is_err((long)p))
 		return (int)(long)p;
 	sink.window = p;
@@ -295,7 +314,7 @@ static int map_window(void)
 static int open_file(bool child)
 {
 	struct stat st;
-	int fd = create_file(child), err;
+	int fd = create_file(child);
 
 	if (fd == -EEXIST)
 		return fail("can't create ", sink.path, fd);
@@ -308,16 +327,9 @@ static int open_file(bool child)
 	sys_fstat(fds_now(sink.fd), &st);
 	sink.dev = st.st_dev;
 	sink.ino = st.st_ino;
-	sink.is_file = true;
-	sink.length = 0;
 	memset(newlines, '\n', sizeof(newlines));
-	err = map_window();
-	if (err) {
-		fds_close(sink.fd);
-		sink.fd = -1;
-		sys_call(SYS_unlink, (long)sink.path, 0, 0, 0, 0, 0);
-		return fail("can't map ", sink.path, err);
-	}
+	/* No room for a window: then it is written to, as a stream. */
+	sink.is_file = !map_window();
 	return 0;
 }
 
@@ -369,7 +381,8 @@ int sink_open(bool child)
 	if (sink.fd >= 0)
 		fds_close(sink.fd);
 	sink.fd = -1;
-	sink.broken = false;
+	sink.broken = sink.is_file = sink.is_socket = false;
+	sink.path[0] = '\0';
 	sink.length = 0;
 	if (!strncmp(config.out, "fd:", 3))
 		return child ? -ENOTSUP : open_inherited(config.out + 3);
@@ -380,11 +393,11 @@ int sink_open(bool child)
 
 void sink_abandon(int err)
 {
-	if (sink.is_file)
+	if (*sink.path)
 		sys_call(SYS_unlink, (long)sink.path, 0, 0, 0, 0, 0);
 	fds_close(sink.fd);
 	sink.fd = -1;
-	(void)fail("can't record to ", sink.is_file ? sink.path : config.out, err);
+	(void)fail("can't record to ", *sink.path ? sink.path : config.out, err);
 }
 
 void sink_detach(void)

@@ -8,7 +8,8 @@
  *
  * The window over the file is one vma from start to end of the process; using more of the file
  * changes the map only where the window had to be cut short: then it grows at its end. What was
- * stored in it is in the page cache and survives SIGKILL.
+ * stored in it is in the page cache and survives SIGKILL. A file for whose window there is no room
+ * is written to as a stream.
  */
 #ifndef VMTRACE_SINK_H
 #define VMTRACE_SINK_H
@@ -31,8 +32,8 @@ int sink_open(bool child);
 void sink_abandon(int err);
 /* Put harmless memory in the window's place: what is still stored there is nobody's. */
 void sink_detach(void);
-bool sink_is_file(void);
-const char *sink_path(void);		/* "" for a stream */
+bool sink_is_file(void);		/* with a window over it; else it is a stream */
+const char *sink_path(void);		/* "" if it is no file of ours */
 uint64_t sink_start(void);		/* window, [start, end); 0, 0 for a stream */
 uint64_t sink_end(void);
 uint64_t sink_bytes(void);		/* written so far */

@@ -276,7 +276,7 @@ static void on_exit_status(int status, void *arg)
 		return;
 	capture_finish("exit", status);
 	if (speaks)
-		config_warn("trace in ", sink_is_file() ? sink_path() : config.out, NULL);
+		config_warn("trace in ", *sink_path() ? sink_path() : config.out, NULL);
 }
 
 static void start_line(void)
@@ -285,7 +285,7 @@ static void start_line(void)
 
 	speaks = !config.quiet && !sys_ioctl(2, TCGETS, &tio);
 	if (speaks)
-		config_warn("recording to ", sink_is_file() ? sink_path() : config.out, NULL);
+		config_warn("recording to ", *sink_path() ? sink_path() : config.out, NULL);
 }
 
 /* Into libc and the loader, outside them too if asked, and a trial of everything. */

@@ -587,6 +587,29 @@ void verify_event(struct mm *mm, const struct verify_touched *touched, uint64_t 
 	compare_range(mm, start, end, touched, seq);
 }
 
+void verify_growth(struct mm *mm, uint64_t start, uint64_t end, uint64_t seq)
+{
+	static const struct verify_touched nothing;
+	struct vma *vma = kmaps_has_query() ? find_vma(mm, start) : NULL, *prev;
+	struct vma_desc k;
+
+	while (vma) {
+		uint64_t below = vma->vm_prev ? vma->vm_prev->vm_end : 0, top = vma->vm_end;
+
+		if (below >= end && vma->vm_start >= end)
+			return;
+		if (!((vma->vm_flags | vma->vm_flags_unknown) & VM_GROWSDOWN) ||
+		    below == vma->vm_start || kmaps_query(vma->vm_start, &k, NULL, 0) ||
+		    k.vm_start >= vma->vm_start) {
+			vma = vma->vm_next;
+			continue;
+		}
+		prev = vma->vm_prev;
+		compare_range(mm, prev ? prev->vm_start : 0, top, &nothing, seq);
+		vma = find_vma(mm, top);
+	}
+}
+
 void verify_catch_up(struct mm *mm, uint64_t seq)
 {
 	static unsigned int nr_asked;

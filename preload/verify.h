@@ -34,6 +34,15 @@ void verify_join(struct verify_range *range, const struct verify_range *other);
 /* The neighbourhood of one event. */
 void verify_event(struct mm *mm, const struct verify_touched *touched, uint64_t seq);
 
+/**
+ * verify_growth() - Before a call on [start, end): have stacks there grown?
+ * @seq: of the last event.
+ *
+ * Page faults move the start of a VM_GROWSDOWN vma, which nobody sees; afterwards what the call did
+ * to the new part could hardly be told from what it should not have done. Free where nothing may grow.
+ */
+void verify_growth(struct mm *mm, uint64_t start, uint64_t end, uint64_t seq);
+
 /* Everything, names included, and a `verify` event. Return: differences found. */
 unsigned int verify_all(struct mm *mm, const char *why, uint64_t seq);
 
