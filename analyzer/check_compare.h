@@ -19,6 +19,7 @@ struct compare {
 	struct judge *j;
 	struct diff diff;
 	bool *is_settled, *is_explained;	/* for each item */
+	uint64_t *keys;				/* of the items' regions, to tell most apart fast */
 	uint64_t *explained;
 	uint64_t heap_bytes, heap_resident;	/* of told sites, to be found again in regions */
 	uint64_t heap_vmas;

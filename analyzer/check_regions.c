@@ -28,6 +28,31 @@ static bool is_same_region(const struct diff_group *a, const struct diff_group *
 		(is_equal(a->place[0], b->place[0]) && is_equal(a->place[1], b->place[1])));
 }
 
+static uint64_t hash_text(uint64_t hash, const char *s)
+{
+	for (; s && *s; s++)
+		hash = (hash ^ (unsigned char)*s) * 0x100000001b3;
+	return (hash ^ '\n') * 0x100000001b3;
+}
+
+/* Equal for what is_same_region(). */
+static uint64_t key_of(const struct diff_group *g)
+{
+	uint64_t hash = hash_text(0xcbf29ce484222325 ^ family(g->role), g->name);	/* FNV-1a */
+
+	return is_object(g->role) ? hash : hash_text(hash_text(hash, g->place[0]), g->place[1]);
+}
+
+static void make_keys(struct compare *c)
+{
+	size_t i;
+
+	c->keys = alloc_array(c->diff.nr_items, sizeof(*c->keys));
+	for (i = 0; i < c->diff.nr_items; i++)
+		if (group_of(&c->diff.items[i]))
+			c->keys[i] = key_of(group_of(&c->diff.items[i]));
+}
+
 /* What a group whose change is settled adds to the totals. */
 static void explain_group(struct compare *c, const struct diff_group *x, const struct diff_group *y)
 {
@@ -70,12 +95,13 @@ static void settle_item(struct compare *c, size_t i)
 
 void settle_region(struct compare *c, const struct diff_group *g)
 {
+	uint64_t key = key_of(g);
 	size_t i;
 
 	for (i = 0; i < c->diff.nr_items; i++) {
 		const struct diff_group *other = group_of(&c->diff.items[i]);
 
-		if (other && !c->is_settled[i] && (other == g || is_same_region(other, g)))
+		if (other && c->keys[i] == key && !c->is_settled[i] && is_same_region(other, g))
 			settle_item(c, i);
 	}
 }
@@ -394,6 +420,7 @@ void judge_regions(struct judge *j, uint64_t explained[LAYOUT_NR_TOTALS])
 	diff_init(&c.diff, j->before, j->after);
 	c.is_settled = alloc_array(c.diff.nr_items, sizeof(*c.is_settled));
 	c.is_explained = alloc_array(c.diff.nr_items, sizeof(*c.is_explained));
+	make_keys(&c);
 	judge_facts(&c);
 	if (j->before) {
 		judge_raw(&c);
@@ -406,5 +433,6 @@ void judge_regions(struct judge *j, uint64_t explained[LAYOUT_NR_TOTALS])
 		pass(&c, passes[i]);
 	alloc_free(c.is_settled);
 	alloc_free(c.is_explained);
+	alloc_free(c.keys);
 	diff_fini(&c.diff);
 }

@@ -67,6 +67,7 @@ static struct json_t *logical_json(const char *name, const char *kind)
 static struct json_t *location_json(const struct check_finding *f, const struct check_context *ctx)
 {
 	struct json_t *obj = js_object(), *logical = js_array(), *physical, *artifact;
+	struct json_t *line;
 	size_t i;
 
 	if (ctx->baseline) {
@@ -74,6 +75,10 @@ static struct json_t *location_json(const struct check_finding *f, const struct 
 		js_set(artifact, "uri", uri_json(ctx->baseline));
 		physical = js_object();
 		js_set(physical, "artifactLocation", artifact);
+		/* Viewers show nothing without a line. */
+		line = js_object();
+		js_set_u64(line, "startLine", 1);
+		js_set(physical, "region", line);
 		js_set(obj, "physicalLocation", physical);
 	}
 	for (i = 0; f->site && i < f->site->nr_frames; i++)
