@@ -384,7 +384,7 @@ static const struct {
 	{ "deleted", seed_deleted, RULE_DELETED, SEVERITY_ERROR, "grow (app)" },
 	{ "leak", seed_leak, RULE_HEAP_SITE, SEVERITY_ERROR, "grow (app)" },
 	{ "large leak", seed_large_leak, RULE_HEAP_SITE, SEVERITY_ERROR, "grow (app)" },
-	{ "arena", seed_arena, RULE_REGION_GROWN, SEVERITY_ERROR, NULL },
+	{ "arena", seed_arena, RULE_RESIDENT, SEVERITY_ERROR, NULL },
 	{ "split", seed_split, RULE_REGION_SPLIT, SEVERITY_ERROR, "worker (app)" },
 	{ "resident", seed_resident, RULE_RESIDENT, SEVERITY_ERROR, "worker (app)" },
 	{ "not huge", seed_not_huge, RULE_FLAGS, SEVERITY_ERROR, "worker (app)" },
