@@ -39,6 +39,7 @@ static void explain_heap(struct compare *c, const struct layout_site *site, uint
 	e[LAYOUT_heap_live_bytes] += bytes;
 	e[LAYOUT_heap_live_blocks] += blocks;
 	e[LAYOUT_heap_peak_bytes] += bytes;
+	e[LAYOUT_heap_thread_peaks_bytes] += bytes;
 	e[LAYOUT_mapped_bytes] += mapped;
 	e[LAYOUT_mapped_peak_bytes] += mapped;
 	e[LAYOUT_resident_anon_bytes] += mapped;
@@ -65,7 +66,7 @@ static void judge_heap_site(struct compare *c, const struct layout_heap *h,
 	struct span from = item ? item->from : none;
 	bool is_over = terms->max.is_set && h->live_bytes.max > terms->max.value;
 	bool has_grown = item && (terms->percent.is_set || terms->absolute.is_set) &&
-			 h->live_bytes.max > judge_bound(terms, from.max);
+			 h->live_bytes.max > judge_bound(terms, from);
 	bool is_settled;
 
 	if (!is_over && !has_grown)
@@ -76,7 +77,7 @@ static void judge_heap_site(struct compare *c, const struct layout_heap *h,
 		.before = item ? judge_figure(RULE_BYTES, from) : judge_text("any baseline"),
 		.after = judge_figure(RULE_BYTES, h->live_bytes),
 		.has_numbers = true, .from = from.max, .to = h->live_bytes.max,
-		.limit = is_over ? terms->max.value : judge_bound(terms, from.max),
+		.limit = is_over ? terms->max.value : judge_bound(terms, from),
 		.accept = ACCEPT_ALLOW | (is_over ? 0 : ACCEPT_UPDATE),
 	});
 	if (is_settled && item)

@@ -11,6 +11,8 @@
 #include "json.h"
 #include "out.h"
 
+enum { SPREAD_TIMES = 2 };
+
 char *judge_text(const char *format, ...)
 {
 	char *text;
@@ -40,12 +42,14 @@ char *judge_figure(enum rule_unit unit, struct span n)
 	return strcmp(min, max) ? judge_text("%s to %s", min, max) : judge_text("%s", max);
 }
 
-uint64_t judge_bound(const struct rule_terms *terms, uint64_t from)
+uint64_t judge_bound(const struct rule_terms *terms, struct span from)
 {
-	unsigned __int128 bound = from;
+	unsigned __int128 bound = from.max;
 
 	if (terms->percent.is_set)
-		bound += (unsigned __int128)from * terms->percent.value / 100;
+		bound += (unsigned __int128)from.max * terms->percent.value / 100;
+	if (terms->percent.is_set && terms->percent.value)
+		bound += (unsigned __int128)(from.max - from.min) * SPREAD_TIMES;
 	if (terms->absolute.is_set)
 		bound += terms->absolute.value;
 	return bound > INT64_MAX ? INT64_MAX : (uint64_t)bound;

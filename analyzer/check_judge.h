@@ -53,8 +53,11 @@ static inline struct rule_terms judge_terms(const struct judge *j, enum rule_id 
 	return rules_terms(j->rules, rule, j->program);
 }
 
-/* The greatest figure that is no finding if the baseline has up to @from. */
-uint64_t judge_bound(const struct rule_terms *terms, uint64_t from);
+/*
+ * The greatest figure that is no finding if the baseline has @from. What varied from trace to trace
+ * there may vary twice as much: a few runs seldom show both ends. Not where the tolerance is 0 %.
+ */
+uint64_t judge_bound(const struct rule_terms *terms, struct span from);
 
 /* "3.0 MiB", "17", "81%"; "2 to 5" if the span's ends differ. Allocated. */
 char *judge_figure(enum rule_unit unit, struct span figure);

@@ -76,6 +76,7 @@ static void explain_group(struct compare *c, const struct diff_group *x, const s
 		e[LAYOUT_heap_live_bytes] += bytes;
 		e[LAYOUT_heap_live_blocks] += bytes / BLOCK_BYTES;
 		e[LAYOUT_heap_peak_bytes] += bytes;
+		e[LAYOUT_heap_thread_peaks_bytes] += bytes;
 	}
 }
 
@@ -170,7 +171,7 @@ static bool tell_growth(struct compare *c, enum rule_id rule, const struct diff_
 {
 	struct rule_terms terms = judge_terms(c->j, rule);
 	struct judge_subject subject = subject_of(item);
-	uint64_t bound = judge_bound(&terms, from.max);
+	uint64_t bound = judge_bound(&terms, from);
 
 	if (!terms.percent.is_set && !terms.absolute.is_set)
 		return false;

@@ -48,7 +48,7 @@ static void tell_makers(struct compare *c, const struct rule_terms *terms, struc
 
 	for (i = 0; i < c->diff.nr_items; i++) {
 		const struct diff_item *item = &c->diff.items[i];
-		uint64_t bound = judge_bound(terms, item->from.max);
+		uint64_t bound = judge_bound(terms, item->from);
 
 		if (item->kind != DIFF_THREADS || !item->site || item->to.max <= bound)
 			continue;
@@ -56,7 +56,7 @@ static void tell_makers(struct compare *c, const struct rule_terms *terms, struc
 		is_told = true;
 	}
 	if (!is_told)
-		tell_threads(c, NULL, from, to, judge_bound(terms, from.max));
+		tell_threads(c, NULL, from, to, judge_bound(terms, from));
 }
 
 static void settle_threads(struct compare *c, uint64_t nr_threads)
@@ -83,7 +83,7 @@ void judge_threads(struct compare *c)
 	struct span from = total_of(c->j->before, LAYOUT_threads);
 	struct span to = total_of(c->j->after, LAYOUT_threads);
 	struct rule_terms terms = judge_terms(c->j, RULE_THREAD_ADDED);
-	uint64_t bound = judge_bound(&terms, from.max);
+	uint64_t bound = judge_bound(&terms, from);
 	uint64_t nr_threads = 0;
 
 	if (terms.severity == SEVERITY_OFF)

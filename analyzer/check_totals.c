@@ -10,7 +10,8 @@
 /* Causes before effects. */
 static const enum layout_total order[] = {
 	LAYOUT_threads, LAYOUT_vmas, LAYOUT_vmas_peak, LAYOUT_heap_live_bytes,
-	LAYOUT_heap_live_blocks, LAYOUT_heap_peak_bytes, LAYOUT_mapped_bytes,
+	LAYOUT_heap_live_blocks, LAYOUT_heap_thread_peaks_bytes, LAYOUT_heap_peak_bytes,
+	LAYOUT_mapped_bytes,
 	LAYOUT_mapped_peak_bytes, LAYOUT_resident_anon_bytes, LAYOUT_resident_file_bytes,
 	LAYOUT_huge_bytes, LAYOUT_page_table_bytes, LAYOUT_max_map_count, LAYOUT_unexplained,
 	LAYOUT_not_captured, LAYOUT_lost,
@@ -22,12 +23,17 @@ static const struct {
 } effects[] = {
 	{ LAYOUT_vmas, LAYOUT_vmas_peak },
 	{ LAYOUT_heap_live_bytes, LAYOUT_heap_peak_bytes },
+	{ LAYOUT_heap_live_bytes, LAYOUT_heap_thread_peaks_bytes },
 	{ LAYOUT_heap_live_bytes, LAYOUT_mapped_bytes },
 	{ LAYOUT_heap_live_bytes, LAYOUT_mapped_peak_bytes },
 	{ LAYOUT_heap_live_bytes, LAYOUT_resident_anon_bytes },
 	{ LAYOUT_heap_peak_bytes, LAYOUT_mapped_bytes },
+	{ LAYOUT_heap_thread_peaks_bytes, LAYOUT_mapped_bytes },
 	{ LAYOUT_heap_peak_bytes, LAYOUT_mapped_peak_bytes },
+	{ LAYOUT_heap_thread_peaks_bytes, LAYOUT_mapped_peak_bytes },
 	{ LAYOUT_heap_peak_bytes, LAYOUT_resident_anon_bytes },
+	{ LAYOUT_heap_thread_peaks_bytes, LAYOUT_resident_anon_bytes },
+	{ LAYOUT_heap_thread_peaks_bytes, LAYOUT_heap_peak_bytes },
 	{ LAYOUT_mapped_bytes, LAYOUT_mapped_peak_bytes },
 };
 
@@ -68,7 +74,7 @@ static bool judge_limits(struct judge *j, enum rule_id rule, struct span now)
 static void judge_huge(struct judge *j, struct span from, struct span to, uint64_t explained)
 {
 	struct rule_terms terms = judge_terms(j, RULE_huge_bytes);
-	uint64_t slack = judge_bound(&terms, from.min) - from.min;
+	uint64_t slack = judge_bound(&terms, (struct span){ from.min, from.min }) - from.min;
 	uint64_t fall = from.min > to.max ? from.min - to.max : 0;
 
 	fall -= fall < explained ? fall : explained;
@@ -89,7 +95,7 @@ static void judge_growth(struct judge *j, enum layout_total total,
 	enum rule_id rule = RULE_BUDGET_FIRST + total;
 	struct rule_terms terms = judge_terms(j, rule);
 	uint64_t rise = to.max > from.max ? to.max - from.max : 0;
-	uint64_t bound = judge_bound(&terms, from.max);
+	uint64_t bound = judge_bound(&terms, from);
 
 	if (terms.severity == SEVERITY_OFF || (!terms.percent.is_set && !terms.absolute.is_set))
 		return;

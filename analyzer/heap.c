@@ -24,6 +24,7 @@ struct heap_thread {
 	struct heap_ops ops;
 	size_t i;
 	bool is_released;		/* ops.list[i] is a realloc and its first half was done */
+	uint64_t live_bytes, peak_bytes;	/* of what it allocated, whoever frees it */
 };
 
 void heap_init(struct heap *h)
@@ -102,6 +103,7 @@ static void drop_block(struct heap *h, const struct heap_block *block)
 	site->live_bytes -= block->size;
 	h->live_blocks--;
 	h->live_bytes -= block->size;
+	h->threads[block->thread].live_bytes -= block->size;
 	h->frees++;
 }
 
@@ -120,6 +122,7 @@ static void acquire(struct heap *h, uint32_t thread, const struct heap_op *op)
 	unsigned int class = op->size ? 64 - __builtin_clzll(op->size) : 0;
 	struct heap_block *block, new = { .size = op->size, .thread = thread };
 	struct heap_site *site = site_of(h, op->stack, &new.site);
+	struct heap_thread *th = &h->threads[thread];
 	bool is_new;
 
 	block = table_put(&h->blocks, op->addr, &is_new);
@@ -139,6 +142,9 @@ static void acquire(struct heap *h, uint32_t thread, const struct heap_op *op)
 	h->bytes += op->size;
 	h->live_blocks++;
 	h->live_bytes += op->size;
+	th->live_bytes += op->size;
+	if (th->live_bytes > th->peak_bytes)
+		th->peak_bytes = th->live_bytes;
 	if (h->live_bytes > h->peak_bytes) {
 		h->peak_bytes = h->live_bytes;
 		h->peak_blocks = h->live_blocks;
@@ -269,6 +275,8 @@ int heap_run(struct heap *h, struct reader *reader)
 		err = merge(h, reader, steps, nr);
 	for (i = 0; i < h->nr_sites; i++)
 		keep_peak(h, &h->sites[i]);
+	for (i = 0; i < h->nr_threads; i++)
+		h->thread_peaks_bytes += h->threads[i].peak_bytes;
 	alloc_free(steps);
 	return err;
 }

@@ -52,6 +52,7 @@ struct heap {
 	uint64_t bytes;				/* asked for in all */
 	uint64_t live_blocks, live_bytes;
 	uint64_t peak_bytes, peak_blocks, peak_t;
+	uint64_t thread_peaks_bytes;		/* each thread's own peak, added up: no chance in it */
 	uint64_t epoch;
 };
 

@@ -48,6 +48,7 @@ extern const char *const layout_section_names[LAYOUT_NR_SECTIONS];
 #define LAYOUT_TOTALS(X) \
 	X(vmas) X(vmas_peak) X(mapped_bytes) X(mapped_peak_bytes) X(resident_anon_bytes) \
 	X(resident_file_bytes) X(huge_bytes) X(page_table_bytes) X(heap_peak_bytes) \
+	X(heap_thread_peaks_bytes) \
 	X(heap_live_bytes) X(heap_live_blocks) X(threads) X(max_map_count) X(unexplained) \
 	X(not_captured) X(lost)
 #define LAYOUT_TOTAL_ID(name) LAYOUT_##name,

@@ -569,6 +569,7 @@ static void add_totals(struct build *b)
 		set_total(b, LAYOUT_page_table_bytes, b->page_tables);
 	if (strcmp(b->trace.header.heap, "off")) {
 		set_total(b, LAYOUT_heap_peak_bytes, b->trace.heap.peak_bytes);
+		set_total(b, LAYOUT_heap_thread_peaks_bytes, b->trace.heap.thread_peaks_bytes);
 		set_total(b, LAYOUT_heap_live_bytes, b->trace.heap.live_bytes);
 		set_total(b, LAYOUT_heap_live_blocks, b->trace.heap.live_blocks);
 	}

@@ -68,6 +68,8 @@
 	X(huge_bytes, "huge-bytes", BYTES, "Memory in huge pages; less is worse") \
 	X(page_table_bytes, "page-table-bytes", BYTES, "Page tables") \
 	X(heap_peak_bytes, "heap-peak-bytes", BYTES, "Heap at the peak") \
+	X(heap_thread_peaks_bytes, "heap-thread-peaks-bytes", BYTES, \
+	  "Heap at each thread's own peak, added up") \
 	X(heap_live_bytes, "heap-live-bytes", BYTES, "Heap bytes live at the end") \
 	X(heap_live_blocks, "heap-live-blocks", COUNT, "Heap blocks live at the end") \
 	X(threads, "threads", COUNT, "Threads started") \

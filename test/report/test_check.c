@@ -116,7 +116,7 @@ static struct layout_program *make(struct layout *layout, const char *name)
 		set_total(p, i, 0);
 	set_total(p, LAYOUT_max_map_count, 65530);
 	set_threads(p, 1);
-	set_total(p, LAYOUT_heap_peak_bytes, 5 * MIB);
+	set_total(p, LAYOUT_heap_thread_peaks_bytes, 5 * MIB);
 	set_total(p, LAYOUT_heap_live_bytes, MIB);
 	set_total(p, LAYOUT_heap_live_blocks, 200);
 	set_total(p, LAYOUT_page_table_bytes, 200 * KIB);
@@ -255,7 +255,7 @@ static void seed_leak(struct layout_program *p)
 	region_of(p, LAYOUT_HEAP, LAYOUT_NO_SECTION)->resident = exactly(2 * MIB);
 	set_total(p, LAYOUT_heap_live_bytes, 2 * MIB);
 	set_total(p, LAYOUT_heap_live_blocks, 1224);
-	set_total(p, LAYOUT_heap_peak_bytes, 6 * MIB);
+	set_total(p, LAYOUT_heap_thread_peaks_bytes, 6 * MIB);
 }
 
 /* Blocks so large that malloc maps each of them. */
@@ -268,14 +268,14 @@ static void seed_large_leak(struct layout_program *p)
 		add_region(p, LAYOUT_MALLOC_MMAP, LAYOUT_NO_SECTION, "", "rw-p", MIB + 4 * KIB)
 			->resident = exactly(MIB);
 	set_total(p, LAYOUT_heap_live_bytes, 41 * MIB);
-	set_total(p, LAYOUT_heap_peak_bytes, 45 * MIB);
+	set_total(p, LAYOUT_heap_thread_peaks_bytes, 45 * MIB);
 }
 
 static void seed_arena(struct layout_program *p)
 {
 	region_of(p, LAYOUT_ARENA, LAYOUT_NO_SECTION)->bytes = exactly(8 * MIB);
 	region_of(p, LAYOUT_ARENA, LAYOUT_NO_SECTION)->resident = exactly(8 * MIB);
-	set_total(p, LAYOUT_heap_peak_bytes, 9 * MIB);
+	set_total(p, LAYOUT_heap_thread_peaks_bytes, 9 * MIB);
 }
 
 static void seed_split(struct layout_program *p)

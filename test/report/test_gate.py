@@ -39,6 +39,7 @@ def program(name="app"):
     totals = dict.fromkeys(
         ["vmas", "vmas_peak", "mapped_bytes", "mapped_peak_bytes", "resident_anon_bytes",
          "resident_file_bytes", "huge_bytes", "page_table_bytes", "heap_peak_bytes",
+         "heap_thread_peaks_bytes",
          "heap_live_bytes", "heap_live_blocks", "threads", "unexplained", "not_captured", "lost"],
         0)
     totals.update(vmas=2, vmas_peak=[2, 4], mapped_bytes=1 << 21, max_map_count=65530)

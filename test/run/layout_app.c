@@ -23,7 +23,10 @@ enum {
 
 #define PAGE 4096
 #define HUGE (2 << 20)
-#define THREADS (4 + (SEED == THREAD))
+#ifndef NR_THREADS
+#define NR_THREADS 4
+#endif
+#define THREADS (NR_THREADS + (SEED == THREAD))
 #define BUFFER (32 << 20)
 #define TOUCHED (SEED == RESIDENT ? 19 << 20 : 16 << 20)
 #define SPIKE (SEED == ARENA ? 4096 : 2048)	/* blocks of 1 KiB */

@@ -95,7 +95,7 @@ def run_program(bench, argv, stdin=b"", **settings):
 
 def gcc_run(bench):
     source = bench.tmp / "big.c"
-    source.write_text("".join(c_source(120)))
+    source.write_text("".join(c_source(60)))
     return run_program(bench, [program("/usr/bin/gcc"), "-O1", source, "-o", "big"])
 
 
