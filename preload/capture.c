@@ -781,7 +781,7 @@ long capture_call(enum mm_op op, long nr, const uint64_t arg[6], enum trace_orig
 	long ret;
 
 	if (pass_through(op))
-		return sys_call(nr, (long)arg[0], (long)arg[1], (long)arg[2], (long)arg[3],
+		return sys_forward(nr, (long)arg[0], (long)arg[1], (long)arg[2], (long)arg[3],
 				(long)arg[4], (long)arg[5]);
 	tls.depth++;
 	stack = capture_stack();
@@ -793,7 +793,7 @@ long capture_call(enum mm_op op, long nr, const uint64_t arg[6], enum trace_orig
 	if (blocks)
 		lock_drop(&state);
 	ns = is_release(op) ? recorder_now() : 0;
-	ret = sys_call(nr, (long)arg[0], (long)arg[1], (long)arg[2], (long)arg[3], (long)arg[4],
+	ret = sys_forward(nr, (long)arg[0], (long)arg[1], (long)arg[2], (long)arg[3], (long)arg[4],
 		       (long)arg[5]);
 	if (blocks)
 		lock_take(&state);

@@ -34,19 +34,30 @@ void lock_trust_sites(void)
 	has_handlers = found;
 }
 
-void lock_take(struct lock_state *ret_state)
+static void take(void)
 {
 	uint32_t seen = 0;
 
-	ret_state->blocked = has_handlers;
-	if (ret_state->blocked)
-		sys_block_signals(&ret_state->signals);
 	if (!__atomic_compare_exchange_n(&word, &seen, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
 		while (__atomic_exchange_n(&word, 2, __ATOMIC_ACQUIRE))
 			sys_futex_wait(&word, 2);
 	}
 	/* A SIGSYS handler's own calls pass straight through. */
 	tls.locked = true;
+}
+
+void lock_take(struct lock_state *ret_state)
+{
+	ret_state->blocked = has_handlers;
+	if (ret_state->blocked)
+		sys_block_signals(&ret_state->signals);
+	take();
+}
+
+void lock_take_open(struct lock_state *ret_state)
+{
+	ret_state->blocked = false;
+	take();
 }
 
 void lock_drop(const struct lock_state *state)

@@ -25,6 +25,8 @@ void lock_trust_sites(void);
 void lock_note_handler(void);
 
 void lock_take(struct lock_state *ret_state);
+/* With signals as they are: a handler's calls in between pass straight through, counted as lost. */
+void lock_take_open(struct lock_state *ret_state);
 void lock_drop(const struct lock_state *state);
 
 /* In the child of a fork: unlocked, whoever held it; the signal mask stays as it is. */
