@@ -618,12 +618,11 @@ static void tell(struct event *e)
 	record(e);
 }
 
-/* Telling one may fill a chunk, which is another; chunks are far larger than records. */
-void capture_tell_own_calls(uint64_t ns)
+static void tell_own_calls(uint64_t ns, unsigned int nr)
 {
 	struct own_call call;
 
-	while (own_take(&call)) {
+	for (; nr && own_take(&call); nr--) {
 		own_event.call = (struct mm_call){ .op = call.op, .ret = call.ret };
 		memcpy(own_event.call.arg, call.arg, sizeof(call.arg));
 		own_event.origin = TRACE_ORIGIN_SELF;
@@ -634,6 +633,13 @@ void capture_tell_own_calls(uint64_t ns)
 		own_event.ns = ns;
 		tell(&own_event);
 	}
+}
+
+/* Telling one may fill a chunk, which is another; chunks are far larger than records. */
+void capture_tell_own_calls(uint64_t ns)
+{
+	while (own_nr_pending())
+		tell_own_calls(ns, own_nr_pending());
 }
 
 void capture_own_calls(void)
@@ -669,7 +675,8 @@ static void finish_event(struct event *e)
 {
 	struct verify_touched what;
 
-	capture_tell_own_calls(e->ns);
+	/* Those made before the event's call; what telling them makes came after it. */
+	tell_own_calls(e->ns, own_nr_pending());
 	verify_catch_up(&capture_mm, seq);
 	tell(e);
 	forget_uffd(&e->call);

@@ -293,6 +293,11 @@ def threads64(bench):
 
 
 @case
+def brief(bench):
+    run(bench, [bench.program])
+
+
+@case
 def spawns(bench):
     run(bench, [bench.program])
 
