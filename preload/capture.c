@@ -463,6 +463,10 @@ static void put_effect(struct jsonw *w, const struct event *e)
 		}
 		jsonw_array_end(w);
 	}
+	if (e->call.passed)
+		jsonw_hex(w, "passed", e->call.passed);
+	if (e->call.stopped)
+		jsonw_hex(w, "stopped", e->call.stopped);
 	if (e->effect.predicted)
 		jsonw_hex(w, "predicted", e->effect.predicted);
 }
@@ -605,6 +609,17 @@ static void update_limits(const struct event *e)
 	recorder_commit_model(w);
 }
 
+/* Where a call that failed half-way has stopped, as far as it hinges on what can't be seen. */
+static void ask_where_stopped(struct event *e)
+{
+	struct vma_desc desc;
+	uint64_t addr;
+
+	while (kmaps_has_query() && (addr = mm_ask(&capture_mm, &e->call)))
+		mm_answer(&e->call, addr, kmaps_query(addr, &desc, NULL, 0) ||
+			  desc.vm_start > addr ? NULL : &desc);
+}
+
 /* To the shadow and to the trace. */
 static void tell(struct event *e)
 {
@@ -612,6 +627,7 @@ static void tell(struct event *e)
 	complete(e);
 	e->call.event = ++seq;
 	e->call.own = e->origin == TRACE_ORIGIN_SELF;
+	ask_where_stopped(e);
 	if (mm_apply(&capture_mm, &e->call, &e->effect))
 		recorder_lost("event", "memory", 1);
 	resolve(e);
