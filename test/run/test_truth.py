@@ -298,6 +298,11 @@ def brief(bench):
 
 
 @case
+def cut_short(bench):
+    run(bench, [bench.program])
+
+
+@case
 def spawns(bench):
     run(bench, [bench.program])
 
