@@ -463,6 +463,10 @@ static void put_effect(struct jsonw *w, const struct event *e)
 		}
 		jsonw_array_end(w);
 	}
+	if (e->call.passed)
+		jsonw_hex(w, "passed", e->call.passed);
+	if (e->call.stopped)
+		jsonw_hex(w, "stopped", e->call.stopped);
 	if (e->effect.predicted)
 		jsonw_hex(w, "predicted", e->effect.predicted);
 }
@@ -605,6 +609,17 @@ static void update_limits(const struct event *e)
 	recorder_commit_model(w);
 }
 
+/* Where a call that failed half-way has stopped, as far as it hinges on what can't be seen. */
+static void ask_where_stopped(struct event *e)
+{
+	struct vma_desc desc;
+	uint64_t addr;
+
+	while (kmaps_has_query() && (addr = mm_ask(&capture_mm, &e->call)))
+		mm_answer(&e->call, addr, kmaps_query(addr, &desc, NULL, 0) ||
+			  desc.vm_start > addr ? NULL : &desc);
+}
+
 /* To the shadow and to the trace. */
 static void tell(struct event *e)
 {
@@ -612,18 +627,18 @@ static void tell(struct event *e)
 	complete(e);
 	e->call.event = ++seq;
 	e->call.own = e->origin == TRACE_ORIGIN_SELF;
+	ask_where_stopped(e);
 	if (mm_apply(&capture_mm, &e->call, &e->effect))
 		recorder_lost("event", "memory", 1);
 	resolve(e);
 	record(e);
 }
 
-/* Telling one may fill a chunk, which is another; chunks are far larger than records. */
-void capture_tell_own_calls(uint64_t ns)
+static void tell_own_calls(uint64_t ns, unsigned int nr)
 {
 	struct own_call call;
 
-	while (own_take(&call)) {
+	for (; nr && own_take(&call); nr--) {
 		own_event.call = (struct mm_call){ .op = call.op, .ret = call.ret };
 		memcpy(own_event.call.arg, call.arg, sizeof(call.arg));
 		own_event.origin = TRACE_ORIGIN_SELF;
@@ -634,6 +649,13 @@ void capture_tell_own_calls(uint64_t ns)
 		own_event.ns = ns;
 		tell(&own_event);
 	}
+}
+
+/* Telling one may fill a chunk, which is another; chunks are far larger than records. */
+void capture_tell_own_calls(uint64_t ns)
+{
+	while (own_nr_pending())
+		tell_own_calls(ns, own_nr_pending());
 }
 
 void capture_own_calls(void)
@@ -669,7 +691,8 @@ static void finish_event(struct event *e)
 {
 	struct verify_touched what;
 
-	capture_tell_own_calls(e->ns);
+	/* Those made before the event's call; what telling them makes came after it. */
+	tell_own_calls(e->ns, own_nr_pending());
 	verify_catch_up(&capture_mm, seq);
 	tell(e);
 	forget_uffd(&e->call);
