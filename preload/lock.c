@@ -72,11 +72,8 @@ static void wait_for_end(void)
 	}
 }
 
-void lock_take(struct lock_state *ret_state)
+static void enter(void)
 {
-	ret_state->blocked = has_handlers;
-	if (ret_state->blocked)
-		sys_block_signals(&ret_state->signals);
 	take();
 	if (ending_tid)
 		wait_for_end();
@@ -89,13 +86,13 @@ void lock_take(struct lock_state *ret_state)
 	ret_state->blocked = has_handlers;
 	if (ret_state->blocked)
 		sys_block_signals(&ret_state->signals);
-	take();
+	enter();
 }
 
 void lock_take_open(struct lock_state *ret_state)
 {
 	ret_state->blocked = false;
-	take();
+	enter();
 }
 
 void lock_drop(const struct lock_state *state)
