@@ -248,6 +248,7 @@ struct mm {
 	void *names;			/* interned names, private to names.c */
 
 	uint32_t rules;			/* enum mm_rule */
+	bool is_inherited;		/* a fork child whose map was read: its anon_vmas are chained */
 	int mm_users;			/* tasks that share it */
 	int mm_count;			/* references; mm_users together count as one */
 	uint32_t map_count, map_count_peak, max_map_count;
