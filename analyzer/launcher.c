@@ -150,6 +150,10 @@ static struct options parse_options(int argc, char **argv)
 		case OPTION_REPORT:
 			options.report = true;
 			options.view = optarg;
+			if (options.check.is_wanted) {
+				fprintf(stderr, "vmtrace: check removes its trace; it has no --report\n");
+				good = false;
+			}
 			break;
 		case OPTION_LIBRARY:
 			options.library = optarg;
