@@ -190,6 +190,18 @@ def gate_statuses(bench):
 
 
 @case
+def gate_own(bench):
+    """The rules that vmtrace-report is held to find what they are for."""
+    rules = SOURCE / "test/data/check/self.json"
+    for name in "WX", "EXECSTACK", "NORELRO", "NOGUARD", "LEAK":
+        result = gate(bench, ["--rules", rules, "--json"], "--", build_of(bench, name))
+        expect_equal(result.status, REGRESSION, name)
+        found = json.loads(result.stdout.partition(b"\n")[2])["findings"]
+        expect(FAULTS[name][0] in [finding["rule"] for finding in found],
+               f"{name}: {[finding['message'] for finding in found]}")
+
+
+@case
 def gate_fails(bench):
     """A program that fails keeps its status, and nothing is checked or written."""
     for script, status in (("exit 3", 3), ("exit 1", 1), ("kill -KILL $$", 128 + signal.SIGKILL),
