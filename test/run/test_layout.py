@@ -281,6 +281,8 @@ def gate_unusable(bench):
         result = gate(bench, [*options, *writing], "--", app)
         expect_equal((result.status, result.stdout), (UNUSABLE, b""), f"{options}")
         expect(result.ours or result.stderr, f"{options}: nothing is said")
+    result = gate(bench, ["--rules", "default", *writing], "--", "/nonexistent")
+    expect_equal((result.status, result.stdout, len(result.ours)), (UNUSABLE, b"", 1), "no program")
     expect_equal([path.name for path in outputs if path.exists()], [], "written files")
 
 
