@@ -32,7 +32,7 @@ int check_begin(struct check *check);
 /* Judge what is there. @report: vmtrace-report's path. Return: the exit status. */
 int check_finish(struct check *check, const char *report);
 
-/* Remove the folder, whatever happened. */
+/* Remove the folder, whatever happened, and free what was allocated. */
 void check_end(struct check *check);
 
 #endif
