@@ -575,9 +575,13 @@ static void add_totals(struct build *b)
 	}
 	set_total(b, LAYOUT_threads, b->threads);
 	set_total(b, LAYOUT_max_map_count, replay->mm.max_map_count);
-	set_total(b, LAYOUT_unexplained, b->differences[TRACE_CAUSE_UNEXPLAINED]);
-	set_total(b, LAYOUT_not_captured, b->differences[TRACE_CAUSE_NOT_CAPTURED]);
-	set_total(b, LAYOUT_lost, b->lost);
+	/* Without a comparison there is nothing to tell. */
+	if (!b->trace.header.verify_mode || strcmp(b->trace.header.verify_mode, "off")) {
+		set_total(b, LAYOUT_unexplained, b->differences[TRACE_CAUSE_UNEXPLAINED]);
+		set_total(b, LAYOUT_not_captured, b->differences[TRACE_CAUSE_NOT_CAPTURED]);
+	}
+	if (!b->trace.is_damaged)
+		set_total(b, LAYOUT_lost, b->lost);
 }
 
 static void name_program(struct build *b)
@@ -617,47 +621,32 @@ static void take_record(struct trace *tr, void *state, const struct record *rec)
 	note_record(tr, state, rec);
 }
 
-static int merge(struct layout *layout, struct build *b, char *err, size_t err_size)
-{
-	struct layout_program *p = &b->program;
-	const struct layout_program *known = layout_find(layout, p->name);
-
-	if (known && (strcmp(known->machine, p->machine) || strcmp(known->tier, p->tier))) {
-		snprintf(err, err_size, "%s: %s at tier %s on %s, other traces of it at tier %s on %s",
-			 b->trace.reader.path, p->name, p->tier, p->machine, known->tier,
-			 known->machine);
-		return -EINVAL;
-	}
-	layout_merge(layout_program_get(layout, p->name), p);
-	return 0;
-}
-
-int layout_add_trace(struct layout *layout, const char *path, bool no_symbols, char *err,
+int layout_add_trace(struct layout *layout, struct reader *reader, unsigned int flags, char *err,
 		     size_t err_size)
 {
 	static const struct view view = { .name = "layout", .flags = VIEW_HEAP | VIEW_AGAIN };
-	struct options opt = { .no_symbols = no_symbols };
+	struct options opt = { .no_symbols = flags & LAYOUT_NO_SYMBOLS };
 	struct build *b = alloc_zeroed(sizeof(*b));
-	int ret;
+	int ret, heap_err;
 
 	table_init(&b->makers, sizeof(struct layout_maker));
 	table_init(&b->site_of_stack, sizeof(uint64_t));
 	b->sweep_at = MAKERS_MIN;
 	pool_init(&b->pool);
 	mm_init(&b->pieces, &b->pool.mem);
-	ret = trace_open(&b->trace, &view, &opt, path, NULL);
-	if (!ret)
-		ret = trace_read(&b->trace, b, NULL, take_record);
-	if (!ret)
-		ret = heap_run(&b->trace.heap, &b->trace.reader);
-	if (!ret && !b->trace.has_header)
-		ret = reader_fail(&b->trace.reader, 1, "the trace is empty");
-	if (ret) {
-		snprintf(err, err_size, "%s", b->trace.reader.error);
+	trace_open_reader(&b->trace, &view, &opt, reader);
+	ret = trace_read(&b->trace, b, NULL, take_record);
+	if (b->trace.has_header && (!ret || flags & LAYOUT_PARTIAL)) {
+		heap_err = heap_run(&b->trace.heap, &b->trace.reader);
+		ret = ret ? ret : heap_err;
+	}
+	b->trace.is_damaged = ret;
+	snprintf(err, err_size, "%s", b->trace.reader.error);
+	if (ret && !(b->trace.has_header && flags & LAYOUT_PARTIAL)) {
 		ret = -EINVAL;
 	} else {
 		finish(b);
-		ret = merge(layout, b, err, err_size);
+		ret = layout_take(layout, &b->program, b->trace.reader.path, err, err_size);
 	}
 	layout_program_fini(&b->program);
 	trace_close(&b->trace);

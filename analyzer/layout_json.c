@@ -527,41 +527,20 @@ static int load_all(struct load *l, struct layout *layout, struct json_t *doc)
 	return 0;
 }
 
-int layout_load(struct layout *layout, const char *path, char *err, size_t err_size)
+int layout_add_document(struct layout *layout, const char *path, struct json_t *doc, char *err,
+			size_t err_size)
 {
 	struct load l = { .err = err, .err_size = err_size, .path = path };
-	struct json_t *doc = js_load(path, err, err_size);
 	struct layout read;
 	size_t i;
 	int ret;
 
-	if (!doc)
-		return -EINVAL;
 	layout_init(&read);
 	ret = load_all(&l, &read, doc);
 	for (i = 0; i < read.nr_programs && !ret; i++)
-		layout_merge(layout_program_get(layout, read.programs[i].name), &read.programs[i]);
+		ret = layout_can_take(layout, &read.programs[i], path, err, err_size);
+	for (i = 0; i < read.nr_programs && !ret; i++)
+		(void)layout_take(layout, &read.programs[i], path, err, err_size);
 	layout_fini(&read);
-	js_free(doc);
 	return ret;
-}
-
-/* A layout's first member says so; a trace's first line is its header. */
-static bool is_layout(const char *path)
-{
-	FILE *f = strcmp(path, "-") ? fopen(path, "re") : NULL;
-	char head[64] = "";
-	size_t n = f ? fread(head, 1, sizeof(head) - 1, f) : 0;
-
-	if (f)
-		fclose(f);
-	head[n] = '\0';
-	return strstr(head, "\"layout\"") != NULL;
-}
-
-int layout_add_file(struct layout *layout, const char *path, bool no_symbols, char *err,
-		    size_t err_size)
-{
-	return is_layout(path) ? layout_load(layout, path, err, err_size) :
-				 layout_add_trace(layout, path, no_symbols, err, err_size);
 }

@@ -6,6 +6,7 @@
  * trace has is put behind the region that is below it there, so that the order stays that of
  * addresses as far as the traces agree on one.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -228,27 +229,64 @@ static void merge_heap(struct layout_program *into, const struct layout_program 
 	}
 }
 
+/* What says whether a trace is complete is known of all of them, or it is not known. */
+static bool is_of_all(enum layout_total total)
+{
+	return total == LAYOUT_unexplained || total == LAYOUT_not_captured || total == LAYOUT_lost;
+}
+
+static void merge_total(struct layout_program *into, const struct layout_program *from,
+			enum layout_total total)
+{
+	bool is_known = into->has_total[total] && from->has_total[total];
+
+	if (into->traces && is_of_all(total) && !is_known) {
+		into->has_total[total] = false;
+		into->total[total] = (struct span){ 0, 0 };
+	} else if (is_known) {
+		widen(&into->total[total], &from->total[total]);
+	} else if (from->has_total[total]) {
+		into->has_total[total] = true;
+		into->total[total] = from->total[total];
+	}
+}
+
 void layout_merge(struct layout_program *into, const struct layout_program *from)
 {
 	size_t i;
 
-	if (!into->traces) {
+	if (!into->machine) {
 		into->machine = alloc_string(from->machine);
 		into->tier = alloc_string(from->tier);
 		into->page_size = from->page_size;
 	}
-	for (i = 0; i < LAYOUT_NR_TOTALS; i++) {
-		if (!from->has_total[i])
-			continue;
-		if (into->has_total[i])
-			widen(&into->total[i], &from->total[i]);
-		else
-			into->total[i] = from->total[i];
-		into->has_total[i] = true;
-	}
+	for (i = 0; i < LAYOUT_NR_TOTALS; i++)
+		merge_total(into, from, i);
 	merge_regions(into, from);
 	merge_facts(into, from);
 	merge_threads(into, from);
 	merge_heap(into, from);
 	into->traces += from->traces;
+}
+
+int layout_can_take(const struct layout *layout, const struct layout_program *p, const char *path,
+		    char *err, size_t err_size)
+{
+	const struct layout_program *known = layout_find(layout, p->name);
+
+	if (!known || (!strcmp(known->machine, p->machine) && !strcmp(known->tier, p->tier)))
+		return 0;
+	snprintf(err, err_size, "%s: %s at tier %s on %s, other traces of it at tier %s on %s", path,
+		 p->name, p->tier, p->machine, known->tier, known->machine);
+	return -EINVAL;
+}
+
+int layout_take(struct layout *layout, const struct layout_program *p, const char *path, char *err,
+		size_t err_size)
+{
+	int ret = layout_can_take(layout, p, path, err, err_size);
+
+	if (!ret)
+		layout_merge(layout_program_get(layout, p->name), p);
+	return ret;
 }

@@ -241,9 +241,81 @@ def accept(gate):
     expect_equal((done.returncode, done.stderr), (0, ""), f"with what was proposed: {done.stdout}")
 
 
+def inputs(gate):
+    """Pipes, standard input, folders, and what can't be written to."""
+    base = gate.folder / gate.layout("base.json", program())
+    text = base.read_bytes()
+
+    def pipe(*argv):
+        return subprocess.run([gate.report, *argv], input=text, capture_output=True, timeout=60,
+                              cwd=gate.folder)
+
+    expect_equal(pipe("diff", "base.json", "-").stdout, b"app: equal\n", "a layout from a pipe")
+    expect_equal(pipe("diff", "base.json", "/dev/stdin").returncode, 0, "/dev/stdin")
+    expect_equal(pipe("check", "--baseline", "-", "base.json").returncode, 0, "--baseline -")
+    trace = (gate.data / "valid/small.json").read_bytes()
+    text = trace
+    expect_equal(pipe("layout", "-").stdout,
+                 gate.run("layout", str(gate.data / "valid/small.json")).stdout.encode(),
+                 "a trace from a pipe")
+    for argv in (["layout", "."], ["check", "."], ["check", "--rules", ".", "base.json"],
+                 ["check", "--baseline", ".", "base.json"],
+                 ["check", "--baseline", ".", "--update", "base.json"]):
+        done = gate.run(*argv)
+        expect_equal((done.returncode, done.stderr), (2, "vmtrace-report: .: Is a directory\n"),
+                     f"a folder: {argv}")
+    for argv in (["layout", "base.json"], ["diff", "base.json", "base.json"],
+                 ["check", "base.json"], ["check", "--json", "base.json"], ["layout", "--help"]):
+        with open("/dev/full", "w") as full:
+            status = subprocess.run([gate.report, *argv], stdout=full, stderr=subprocess.DEVNULL,
+                                    cwd=gate.folder).returncode
+        expect_equal(status, 2, f"a full disk: {argv}")
+    expect_equal(gate.run("check", "--sarif", "/dev/full", "base.json").returncode, 2, "--sarif")
+    expect_equal(gate.run("check", "-gx", "base.json").stderr,
+                 "vmtrace-report check: -g is no option of it (see --help)\n", "a letter")
+    other = gate.layout("other.json", {**program(), "tier": "all"})
+    done = gate.run("layout", "base.json", other)
+    expect_equal((done.returncode, done.stderr),
+                 (2, "vmtrace-report: other.json: app at tier all on x86_64, other traces of it at "
+                     "tier libc on x86_64\n"), "layouts of two tiers")
+
+
+def incomplete(gate):
+    """Damaged traces, and those that were never compared with the kernel."""
+    lines = (gate.data / "valid/small.json").read_text().splitlines()
+    gate.write("good.json", "\n".join(lines) + "\n")
+    gate.write("bad.json", "\n".join(lines[:-2]) + '\n{"ev":"call"}\n')
+    gate.write("headless.json", '{"ev":"call"}\n')
+    header = json.loads(lines[0])
+    header["verify"] = {"mode": "off"}
+    gate.write("off.json", "\n".join([json.dumps(header), *lines[1:]]) + "\n")
+    gate.write("none.json", {"rules_version": 1, "extends": [], "rules": []})
+    for command, some in (("layout", []), ("check", ["--rules", "none.json"])):
+        done = gate.run(command, "bad.json")
+        expect_equal((done.returncode, done.stdout), (2, ""), f"{command} of a damaged trace")
+        done = gate.run(command, *some, "--partial", "bad.json")
+        expect_equal((done.returncode, done.stderr.count("\n")), (0, 1), f"{command} --partial")
+        done = gate.run(command, "--partial", "headless.json")
+        expect_equal((done.returncode, done.stdout), (2, ""), f"{command} without a header")
+    expect_equal(gate.run("check", *some, "--partial", "headless.json", "bad.json").returncode, 0,
+                 "one that can be used")
+
+    def missing(*names):
+        done = json.loads(gate.run("check", "--rules", "hardening", "--json", "--partial",
+                                   "--require-complete", *names).stdout)
+        return [f["after"] for f in done["findings"] if f["rule"] == "incomplete"]
+
+    expect_equal(missing("good.json"), [], "a complete trace")
+    expect_equal(missing("bad.json"), ["lost: unknown"], "a damaged trace")
+    never = ["unexplained: unknown, not captured: unknown"]
+    expect_equal(missing("off.json"), never, "verify off")
+    expect_equal(missing("good.json", "off.json"), never, "verify off in one of two")
+    expect_equal(missing("off.json", "good.json"), never, "verify off in the other")
+
+
 def main():
     report, source = sys.argv[1:]
-    for test in (formats, schemas, unusable, update, accept):
+    for test in (formats, schemas, unusable, update, accept, inputs, incomplete):
         with tempfile.TemporaryDirectory() as folder:
             test(Gate(report, source, folder))
     return 1 if faults else 0
