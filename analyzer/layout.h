@@ -25,7 +25,7 @@ struct json_t;
 struct reader;
 struct trace;
 
-enum { LAYOUT_VERSION = 1 };
+enum { LAYOUT_VERSION = 1, LAYOUT_TRACES_MAX = INT32_MAX };
 
 /* X(symbol, name): what a vma is for. The first three are objects of the loader, by sections. */
 #define LAYOUT_ROLES(X) \
@@ -183,6 +183,19 @@ const struct layout_program *layout_find(const struct layout *layout, const char
 /* For building and merging; takes over nothing. */
 struct layout_program *layout_program_get(struct layout *layout, const char *name);
 uint32_t layout_site_add(struct layout_program *program, char *const *frames, size_t nr);
+
+/**
+ * layout_site_put() - The same with the id that a layout has for it.
+ *
+ * The id is the frames' hash, or one of the next few where others were in the way.
+ * Return: LAYOUT_NO_SITE if @id is not theirs.
+ */
+uint32_t layout_site_put(struct layout_program *program, const char *id, char *const *frames,
+			 size_t nr);
+
+/* Which of @program's sites has @site's frames, or LAYOUT_NO_SITE. */
+uint32_t layout_site_find(const struct layout_program *program, const struct layout_site *site);
+
 struct layout_region *layout_region_new(struct layout_program *program);
 struct layout_fact *layout_fact_new(struct layout_program *program);
 struct layout_threads *layout_threads_new(struct layout_program *program);
@@ -205,6 +218,14 @@ int layout_take(struct layout *layout, const struct layout_program *program, con
 /* "library libz.so.1 text r-xp", "thread-stack", "file /etc/x r--p": a region's name for people. */
 void layout_describe(FILE *out, enum layout_role role, enum layout_section section,
 		     const char *name);
+
+/* Figures come from files: what does not fit is as much as fits. */
+static inline uint64_t add_capped(uint64_t a, uint64_t b)
+{
+	uint64_t sum;
+
+	return __builtin_add_overflow(a, b, &sum) ? UINT64_MAX : sum;
+}
 
 static inline void span_add(struct span *span, uint64_t value)
 {
