@@ -313,9 +313,44 @@ def incomplete(gate):
     expect_equal(missing("off.json", "good.json"), never, "verify off in the other")
 
 
+def shared(gate):
+    """A vma that two callers share: what is resident belongs to who mapped it there."""
+    lines = (gate.data / "valid/small.json").read_text().splitlines()
+    at = max(i for i, line in enumerate(lines) if '"ev":"call"' in line) + 1
+    start, half = 0x7ffff0000000, 0x400000
+    calls = [json.dumps({"ev": "call", "seq": int(json.loads(lines[at - 1])["seq"]) + 1 + i,
+                         "t": 6000 + i, "tid": 4711, "call": "mmap",
+                         "args": {"addr": "0x0", "length": half, "prot": 3, "flags": 34, "fd": -1,
+                                  "offset": 0},
+                         "ret": hex(start + i * half), "origin": origin, "stack": 2})
+             for i, origin in enumerate(("app", "raw"))]
+    last = max(i for i, line in enumerate(lines) if '"ev":"frames"' in line)
+
+    def resident(**more):
+        frames = {"ev": "frames", "t": 7003, "pfn": "visible", "start": hex(start),
+                  "end": hex(start + 2 * half), "resident": 600, "file": 0, "exclusive": 600,
+                  "flags": {"thp": 512}, **more}
+        gate.write("trace.json", "\n".join([*lines[:at], *calls, *lines[at:last],
+                                            json.dumps(frames), *lines[last:]]) + "\n")
+        done = gate.run("layout", "--no-symbols", "--partial", "trace.json")
+        regions = json.loads(done.stdout)["programs"][0]["regions"]
+        return [(r["origin"], r.get("resident", 0) // 4096, r.get("huge", 0) // 4096)
+                for r in regions if r["bytes"] == half]
+
+    runs = [[hex(start + 0x1000), "0x77", 80], [hex(start + half), "0x400", 520]]
+    expect_equal(resident(runs=runs), [("app", 80, 0), ("raw", 520, 512)], "with frames")
+    half_each = [("app", 300, 256), ("raw", 300, 256)]
+    expect_equal(resident(pfn="hidden"), half_each, "PFNs hidden")
+    expect_equal(resident(runs=runs, runs_cut=True), half_each, "runs cut")
+    expect_equal(resident(runs=runs[::-1]), half_each, "runs out of order")
+    expect_equal(resident(runs=runs[:1]), half_each, "runs that are not all")
+    expect_equal(resident(runs=[[hex(start), "0x1", 2**63 - 1]]), half_each, "a run too long")
+
+
 def main():
     report, source = sys.argv[1:]
-    for test in (formats, schemas, unusable, update, accept, inputs, incomplete):
+    for test in (formats, schemas, unusable, update, accept, inputs, incomplete,
+                 shared):
         with tempfile.TemporaryDirectory() as folder:
             test(Gate(report, source, folder))
     return 1 if faults else 0
