@@ -643,8 +643,59 @@ static void test_hostile_names(void)
 	rules_fini(&rules);
 }
 
+/* Spans whose sum does not fit are as much as fits: less than before is no growth. */
+static void test_sums(void)
+{
+	struct layout before, after;
+	struct layout_program *p;
+	struct check check;
+	size_t i;
+
+	layout_init(&before);
+	layout_init(&after);
+	p = make(&before, "app");
+	for (i = 0; i < 2; i++)
+		add_region(p, LAYOUT_FILE, LAYOUT_NO_SECTION, "/f", "r--p", 1ull << 63)->resident =
+			exactly(1ull << 63);
+	p = make(&after, "app");
+	add_region(p, LAYOUT_FILE, LAYOUT_NO_SECTION, "/f", "r--p", 1ull << 63)->resident =
+		exactly(1ull << 63);
+	CHECK_EQ(run_with(&before, &after, "{\"rules_version\": 1, \"rules\": []}", &check), 0);
+	print_findings("sums", &check);
+	check_fini(&check);
+	layout_fini(&before);
+	layout_fini(&after);
+}
+
+/* Two sites whose frames hash to one number are two. */
+static void test_collision(void)
+{
+	char *one[] = { (char *)"a\nb" }, *two[] = { (char *)"a", (char *)"b" };
+	struct layout_program p, q;
+	uint32_t x, y;
+
+	layout_program_init(&p, "app");
+	layout_program_init(&q, "app");
+	x = layout_site_add(&p, one, 1);
+	y = layout_site_add(&p, two, 2);
+	CHECK_EQ(x != y, true);
+	CHECK_EQ(strcmp(p.sites[x].id, p.sites[y].id) != 0, true);
+	CHECK_EQ(layout_site_add(&p, one, 1), x);
+	CHECK_EQ(layout_site_add(&p, two, 2), y);
+	/* In whatever order a file has them. */
+	CHECK_EQ(layout_site_put(&q, p.sites[y].id, two, 2), 0);
+	CHECK_EQ(layout_site_put(&q, p.sites[x].id, one, 1), 1);
+	CHECK_EQ(layout_site_find(&q, &p.sites[x]), 1);
+	CHECK_EQ(layout_site_find(&q, &p.sites[y]), 0);
+	CHECK_EQ(layout_site_put(&q, p.sites[x].id, app_frames, 2), LAYOUT_NO_SITE);
+	layout_program_fini(&p);
+	layout_program_fini(&q);
+}
+
 int main(void)
 {
+	test_sums();
+	test_collision();
 	test_seeds();
 	test_always();
 	test_limits();

@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 import jsonschema
 
@@ -171,6 +172,11 @@ def unusable(gate):
                     "n.json: a baseline of other, not of app"),
         "version": (["--baseline", gate.write("v.json", {"layout": 2, "programs": []})], "v.json"),
         "malformed": (["--baseline", gate.write("x.json", '{"layout": 1,\n')], "x.json:"),
+        "traces": (["--baseline", gate.layout("s.json", {**program(), "traces": 2**63 - 1})],
+                   "s.json: programs[0]: traces is out of range"),
+        "flags": (["--baseline", gate.layout("f.json", {**program(), "regions": [
+            {"role": "heap", "perms": "rw-p", "bytes": 1, "flags": "lo x"}]})],
+            "f.json: programs[0].regions[0]: flags is no list"),
         "missing": (["--baseline", "missing.json"], "missing.json: "),
         "empty trace": ([gate.write("empty.json", "")], "empty.json"),
         "rules": (["--rules", gate.write("r.json", '{"rules_version": 1,\n}')], "r.json:2: "),
@@ -347,10 +353,29 @@ def shared(gate):
     expect_equal(resident(runs=[[hex(start), "0x1", 2**63 - 1]]), half_each, "a run too long")
 
 
+def many(gate):
+    """10,000 regions of which 5,000 are others: far from the seconds of a loop within a loop."""
+    def layout(name, tag):
+        after = program()
+        for i in range(10000):
+            frames = [f"{tag if i < 5000 else 'f'}{i} (app)", "main (app)"]
+            after["sites"][fnv(frames)] = frames
+            after["regions"].append({"role": "anonymous", "perms": "rw-p", "origin": "raw",
+                                     "bytes": 4096, "site": fnv(frames)})
+            after["facts"].append({"fact": "deleted-file", "role": "file", "name": f"/{tag}{i}"})
+        return gate.layout(name, after)
+
+    layout("base.json", "a"), layout("now.json", "b")
+    start = time.monotonic()
+    expect_equal(gate.run("check", "--baseline", "base.json", "now.json").returncode, 1, "many")
+    took = time.monotonic() - start
+    expect_equal(took < 20, True, f"many regions took {took:.1f} s")
+
+
 def main():
     report, source = sys.argv[1:]
     for test in (formats, schemas, unusable, update, accept, inputs, incomplete,
-                 shared):
+                 shared, many):
         with tempfile.TemporaryDirectory() as folder:
             test(Gate(report, source, folder))
     return 1 if faults else 0
