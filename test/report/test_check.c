@@ -619,7 +619,7 @@ static void test_hostile_names(void)
 	layout_init(&after);
 	sum_up(make(&before, "app"));
 	p = make(&after, "app");
-	add_region(p, LAYOUT_FILE, LAYOUT_NO_SECTION, "/tmp/\n::error::x\x1b[31m<&\">%0A\xff\xef\xbf\xbf",
+	add_region(p, LAYOUT_FILE, LAYOUT_NO_SECTION, "/tmp/\n::error::x\x1b[31m<&\">%0A\xff\xef\xbf\xbf\u202e\x7f[x](y)",
 		   "rw-s", 8 * KIB);
 	sum_up(p);
 	check_run(&check, &before, &after, &rules);
@@ -627,6 +627,9 @@ static void test_hostile_names(void)
 	text = printed(check_github, &check, &ctx);
 	CHECK_EQ(strchr(text, '\n') == text + strlen(text) - 1, true);
 	CHECK_EQ(strstr(text, "%250A") != NULL, true);
+	CHECK_EQ(strstr(text, "%00") == NULL && strchr(text, 0x7f) == NULL, true);
+	CHECK_EQ(strstr(text, "\\x1b[31m") != NULL, true);
+	CHECK_EQ(strstr(text, "\u202e") == NULL, true);
 	free(text);
 	text = printed(check_junit, &check, &ctx);
 	CHECK_EQ(strstr(text, "x\\x1b[31m&lt;&amp;&quot;&gt;%0A\\xff\\xef\\xbf\\xbf") != NULL, true);
@@ -636,6 +639,7 @@ static void test_hostile_names(void)
 	free(text);
 	text = printed(check_sarif, &check, &ctx);
 	CHECK_EQ(strstr(text, "\"base%20line.json\"") != NULL, true);
+	CHECK_EQ(strstr(text, "\\\\[x\\\\](y)") != NULL, true);
 	free(text);
 	check_fini(&check);
 	layout_fini(&before);
