@@ -85,12 +85,12 @@ static int is_trace(const struct dirent *entry)
 	return entry->d_name[0] != '.';
 }
 
-int check_finish(struct check *check, const char *report)
+int check_finish(struct check *check, const char *report, volatile sig_atomic_t *child)
 {
 	struct dirent **traces;
-	int nr = scandir(check->folder, &traces, is_trace, alphasort), i, n = 0, status;
+	int nr = scandir(check->folder, &traces, is_trace, alphasort), i, n = 0, status = 0;
 	char **argv;
-	pid_t pid;
+	pid_t pid, ended = -1;
 
 	if (nr <= 0) {
 		fprintf(stderr, "vmtrace: there is no trace to check\n");
@@ -115,9 +115,11 @@ int check_finish(struct check *check, const char *report)
 		fprintf(stderr, "vmtrace: %s: %s\n", report, strerror(errno));
 		_exit(EXIT_UNUSABLE);
 	}
-	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+	*child = pid > 0 ? pid : 0;
+	while (pid > 0 && (ended = waitpid(pid, &status, 0)) < 0 && errno == EINTR)
 		;
-	if (pid < 0 || !WIFEXITED(status))
+	*child = 0;
+	if (ended < 0 || !WIFEXITED(status))
 		return EXIT_UNUSABLE;
 	return WEXITSTATUS(status) == EXIT_REGRESSION ? check->regression : WEXITSTATUS(status);
 }
