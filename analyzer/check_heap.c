@@ -19,7 +19,8 @@ static void explain_heap(struct compare *c, uint64_t bytes, uint64_t blocks)
 	uint64_t mapped = add_capped(bytes, bytes / 8), vmas;
 	uint64_t *e = c->explained;
 
-	mapped = add_capped(mapped, blocks < UINT64_MAX / BLOCK_BYTES ? blocks * BLOCK_BYTES : UINT64_MAX);
+	mapped = add_capped(mapped, blocks < UINT64_MAX / BLOCK_BYTES ? blocks * BLOCK_BYTES :
+								  UINT64_MAX);
 	mapped = add_capped(mapped, HEAP_SLACK);
 	vmas = add_capped(2, blocks < bytes / MMAP_THRESHOLD ? blocks : bytes / MMAP_THRESHOLD);
 	c->heap_bytes = add_capped(c->heap_bytes, mapped);

@@ -291,7 +291,7 @@ static uint64_t pages_with(struct json_t *flags, const char *name)
 	return n;
 }
 
-/* Of @run what may be huge pages: as much as begins and ends at multiples of them, in both spaces. */
+/* Of @run what may be huge pages: aligned to them in both address spaces. */
 static struct run huge_part(const struct run *run)
 {
 	uint64_t start = (run->start + HUGE_BYTES - 1) & ~(uint64_t)(HUGE_BYTES - 1);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A trace or a layout: what is given can be either, from a file, a pipe or memory, and is read once.
+ * A trace or a layout: what is given can be either, from a file, a pipe or memory, read once.
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -619,7 +619,8 @@ static void test_hostile_names(void)
 	layout_init(&after);
 	sum_up(make(&before, "app"));
 	p = make(&after, "app");
-	add_region(p, LAYOUT_FILE, LAYOUT_NO_SECTION, "/tmp/\n::error::x\x1b[31m<&\">%0A\xff\xef\xbf\xbf\u202e\x7f[x](y)",
+	add_region(p, LAYOUT_FILE, LAYOUT_NO_SECTION, "/tmp/\n::error::x\x1b[31m<&\">%0A\xff\xef\xbf\xbf\u202e\x7f"
+		   "[x](y)",
 		   "rw-s", 8 * KIB);
 	sum_up(p);
 	check_run(&check, &before, &after, &rules);
