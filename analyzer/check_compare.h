@@ -18,12 +18,36 @@ enum { TABLE_BYTES = 3 * 4096 };
 struct compare {
 	struct judge *j;
 	struct diff diff;
-	bool *is_settled, *is_explained;	/* for each item */
-	uint64_t *keys;				/* of the items' regions, to tell most apart fast */
+	bool *is_settled;			/* for each item */
+	bool *is_explained, *has_new_perms;	/* for each region, by region_index() */
+	struct compare_key *keys;		/* of the items with a region, sorted */
+	size_t nr_keys;
 	uint64_t *explained;
 	uint64_t heap_bytes, heap_resident;	/* of told sites, to be found again in regions */
 	uint64_t heap_vmas;
 };
+
+/* Where an item stands, by a hash of its region's family, name and place. */
+struct compare_key {
+	uint64_t key;
+	size_t item;
+};
+
+/* Of both sides' groups together; what an item is about counts as the new one. */
+size_t region_index(const struct compare *c, const struct diff_item *item);
+
+typedef bool compare_suits_fn(const struct diff_group *g, const void *arg);
+
+/**
+ * settle_placed() - Settle the regions of a family and name that @site may have mapped.
+ * @site:  NULL: regions without a place only.
+ * @suits: whether it is one of them, with @arg.
+ */
+void settle_placed(struct compare *c, enum layout_role role, const char *name,
+		   const struct layout_site *site, compare_suits_fn *suits, const void *arg);
+
+/* Names with and without the kernel's mark of a deleted file are one. */
+bool is_same_file(const char *a, const char *b);
 
 /* A group and all that goes with it: sections of an object, a stack and its guard. */
 void settle_region(struct compare *c, const struct diff_group *g);

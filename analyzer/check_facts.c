@@ -26,16 +26,6 @@ static bool is_about_perms(enum layout_fact_kind kind)
 	       kind == LAYOUT_FACT_EXEC_HEAP || kind == LAYOUT_FACT_WX;
 }
 
-static bool is_new_fact(const struct compare *c, const struct layout_fact *f)
-{
-	size_t i;
-
-	for (i = 0; i < c->diff.nr_items; i++)
-		if (c->diff.items[i].kind == DIFF_FACT && c->diff.items[i].fact == f)
-			return true;
-	return !c->j->before;
-}
-
 /* Executable stacks are one decision of the linker, whatever the number of threads. */
 static bool is_same_subject(const struct layout_fact *a, const struct layout_fact *b)
 {
@@ -45,69 +35,88 @@ static bool is_same_subject(const struct layout_fact *a, const struct layout_fac
 	       (is_object(a->role) || a->role == LAYOUT_FILE || a->site == b->site);
 }
 
-static bool is_told(const struct layout_fact *f, const struct layout_fact *const *told, size_t nr)
+/* What was told, with a number that is the same for the same subject. */
+struct told_fact {
+	const struct layout_fact *fact;
+	uint64_t key;
+};
+
+static uint64_t fact_key(const struct layout_fact *f)
 {
+	uint64_t hash = 0xcbf29ce484222325;	/* FNV-1a */
+	const char *s;
+
+	if (is_stack(f->role) && is_about_perms(f->kind))
+		return 0;
+	for (s = f->name; *s; s++)
+		hash = (hash ^ (unsigned char)*s) * 0x100000001b3;
+	return hash;
+}
+
+static bool is_told(const struct layout_fact *f, const struct told_fact *told, size_t nr)
+{
+	uint64_t key = fact_key(f);
 	size_t i;
 
 	for (i = 0; i < nr; i++)
-		if ((told[i]->kind == f->kind ||
-		     (is_about_perms(told[i]->kind) && is_about_perms(f->kind))) &&
-		    is_same_subject(told[i], f))
+		if (told[i].key == key &&
+		    (told[i].fact->kind == f->kind ||
+		     (is_about_perms(told[i].fact->kind) && is_about_perms(f->kind))) &&
+		    is_same_subject(told[i].fact, f))
 			return true;
 	return false;
 }
 
-/* Names with and without the kernel's mark are one file. */
-static bool is_same_file(const char *a, const char *b)
-{
-	static const char mark[] = " (deleted)";
-	size_t n = strlen(a), m = strlen(b), len = sizeof(mark) - 1;
+struct fact_suit {
+	const struct layout_fact *fact;
+	const struct layout_site *site;
+};
 
-	n -= n > len && !strcmp(a + n - len, mark) ? len : 0;
-	m -= m > len && !strcmp(b + m - len, mark) ? len : 0;
-	return n == m && !memcmp(a, b, n);
+static bool is_fact_of(const struct diff_group *g, const void *arg)
+{
+	const struct fact_suit *f = arg;
+
+	return family(g->role) == family(f->fact->role) && is_same_file(g->name, f->fact->name) &&
+	       (is_object(g->role) || !f->site || is_placed_at(g, f->site));
 }
 
 /* What became executable, or writable, was often mapped elsewhere than where that was done. */
-static bool has_new_perms(const struct compare *c, const struct diff_group *g)
+static bool is_of_fact(const struct compare *c, const struct diff_item *item,
+		       const struct fact_suit *f)
 {
-	size_t i;
+	const struct diff_group *g = group_of(item);
+	bool has_new_perms = item->after && c->has_new_perms[region_index(c, item)];
 
-	for (i = 0; i < c->diff.nr_items; i++)
-		if (c->diff.items[i].kind == DIFF_PERMS && c->diff.items[i].after == g)
-			return strchr(g->perms, 'x') != NULL;
-	return false;
-}
-
-static bool is_of_fact(const struct compare *c, const struct diff_group *g,
-		       const struct layout_fact *f, const struct layout_site *site)
-{
-	if (f->kind == LAYOUT_FACT_EXEC_STACK)
-		return is_stack(g->role) && has_new_perms(c, g);
-	if (family(g->role) != family(f->role) || !is_same_file(g->name, f->name))
-		return false;
-	return is_object(g->role) || !site || is_placed_at(g, site) ||
-	       (is_about_perms(f->kind) && has_new_perms(c, g));
+	if (f->fact->kind == LAYOUT_FACT_EXEC_STACK)
+		return has_new_perms && is_stack(g->role);
+	if (f->site && !has_new_perms)
+		return false;		/* settle_placed() found it */
+	return is_fact_of(g, f) ||
+	       (has_new_perms && is_about_perms(f->fact->kind) &&
+		family(g->role) == family(f->fact->role) && is_same_file(g->name, f->fact->name));
 }
 
 static void settle_fact(struct compare *c, const struct layout_fact *f,
 			const struct layout_site *site)
 {
+	const struct fact_suit suit = { f, site };
 	size_t i;
 
-	for (i = 0; i < c->diff.nr_items; i++) {
-		const struct diff_group *g = group_of(&c->diff.items[i]);
+	if (f->kind != LAYOUT_FACT_EXEC_STACK)
+		settle_placed(c, f->role, f->name, site, is_fact_of, &suit);
+	/* The rest is not found by its place. */
+	for (i = 0; (!site || is_about_perms(f->kind)) && i < c->diff.nr_items; i++) {
+		const struct diff_item *item = &c->diff.items[i];
 
-		if (g && !c->is_settled[i] && is_of_fact(c, g, f, site))
-			settle_region(c, g);
+		if (!c->is_settled[i] && group_of(item) && is_of_fact(c, item, &suit))
+			settle_region(c, group_of(item));
 	}
 }
 
-static bool judge_fact(struct compare *c, const struct layout_fact *f)
+static bool judge_fact(struct compare *c, const struct layout_fact *f, bool is_new)
 {
 	enum rule_id rule = RULE_FACT_FIRST + f->kind;
 	struct rule_terms terms = judge_terms(c->j, rule);
-	bool is_new = is_new_fact(c, f);
 	const struct layout_site *site =
 		f->site == LAYOUT_NO_SITE ? NULL : &c->j->after->sites[f->site];
 	bool is_settled;
@@ -127,18 +136,36 @@ static bool judge_fact(struct compare *c, const struct layout_fact *f)
 	return is_settled;
 }
 
+/* For each fact: whether the baseline hasn't got it. */
+static bool *new_facts(const struct compare *c)
+{
+	const struct layout_program *p = c->j->after;
+	bool *is_new = alloc_array(p->nr_facts, sizeof(*is_new));
+	size_t i;
+
+	for (i = 0; i < p->nr_facts; i++)
+		is_new[i] = !c->j->before;
+	for (i = 0; i < c->diff.nr_items; i++)
+		if (c->diff.items[i].kind == DIFF_FACT)
+			is_new[c->diff.items[i].fact - p->facts] = true;
+	return is_new;
+}
+
 void judge_facts(struct compare *c)
 {
 	const struct layout_program *p = c->j->after;
-	const struct layout_fact **told = alloc_array(p->nr_facts, sizeof(struct layout_fact *));
+	struct told_fact *told = alloc_array(p->nr_facts, sizeof(*told));
+	bool *is_new = new_facts(c);
 	size_t i, k, nr = 0;
 
 	for (k = 0; k < LAYOUT_NR_FACTS; k++)
 		for (i = 0; i < p->nr_facts; i++) {
 			const struct layout_fact *f = &p->facts[i];
 
-			if (f->kind == fact_order[k] && !is_told(f, told, nr) && judge_fact(c, f))
-				told[nr++] = f;
+			if (f->kind == fact_order[k] && !is_told(f, told, nr) &&
+			    judge_fact(c, f, is_new[i]))
+				told[nr++] = (struct told_fact){ f, fact_key(f) };
 		}
+	alloc_free(is_new);
 	alloc_free(told);
 }

@@ -3,18 +3,32 @@
  * Findings as commands to a GitHub workflow: a line each. What would end the line, or the title, is
  * written as %XX, so that no name can give another command.
  */
+#include <stdlib.h>
 #include <string.h>
 
+#include "alloc.h"
 #include "check_run.h"
+#include "out.h"
 
 static void put_escaped(FILE *out, const char *s, const char *special)
 {
-	for (; *s; s++) {
-		if (strchr(special, *s) || (unsigned char)*s < 0x20)
-			fprintf(out, "%%%02X", (unsigned char)*s);
+	char *text = NULL, *p;
+	size_t size;
+	FILE *spelt = open_memstream(&text, &size);
+
+	/* What could steer a terminal, or the direction of text, is spelt first. */
+	if (!spelt)
+		alloc_failed();
+	out_name(spelt, s);
+	if (fclose(spelt))
+		alloc_failed();
+	for (p = text; *p; p++) {
+		if (strchr(special, *p))
+			fprintf(out, "%%%02X", (unsigned char)*p);
 		else
-			fputc(*s, out);
+			fputc(*p, out);
 	}
+	free(text);
 }
 
 void check_github(const struct check *c, const struct check_context *ctx, FILE *out)

@@ -52,7 +52,7 @@ uint64_t judge_bound(const struct rule_terms *terms, struct span from)
 		bound += (unsigned __int128)(from.max - from.min) * SPREAD_TIMES;
 	if (terms->absolute.is_set)
 		bound += terms->absolute.value;
-	return bound > INT64_MAX ? INT64_MAX : (uint64_t)bound;
+	return bound > UINT64_MAX ? UINT64_MAX : (uint64_t)bound;
 }
 
 static char *describe(const struct judge_subject *s)

@@ -63,6 +63,13 @@ uint64_t judge_bound(const struct rule_terms *terms, struct span from);
 char *judge_figure(enum rule_unit unit, struct span figure);
 __attribute__((format(printf, 1, 2))) char *judge_text(const char *format, ...);
 
+/* A cause was told that raises @total by @amount. */
+static inline void explain(uint64_t explained[LAYOUT_NR_TOTALS], enum layout_total total,
+			   uint64_t amount)
+{
+	explained[total] = add_capped(explained[total], amount);
+}
+
 /* Facts, regions and sites, with or without a baseline; then totals less what was told of them. */
 void judge_regions(struct judge *j, uint64_t explained[LAYOUT_NR_TOTALS]);
 void judge_totals(struct judge *j, uint64_t explained[LAYOUT_NR_TOTALS]);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "alloc.h"
 #include "check_run.h"
 #include "out.h"
 
@@ -21,10 +22,10 @@ static void put_text(FILE *out, const char *s)
 	FILE *spelt = open_memstream(&text, &size);
 
 	if (!spelt)
-		return;
+		alloc_failed();
 	out_name(spelt, s);
 	if (fclose(spelt))
-		return;
+		alloc_failed();
 	for (p = text; *p; p++) {
 		const char *entity = *p == '&' ? "&amp;" : *p == '<' ? "&lt;" : *p == '>' ? "&gt;" :
 				     *p == '"' ? "&quot;" : *p == '\'' ? "&apos;" : NULL;

@@ -4,6 +4,7 @@
  */
 #include "check_compare.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "alloc.h"
@@ -28,29 +29,88 @@ static bool is_same_region(const struct diff_group *a, const struct diff_group *
 		(is_equal(a->place[0], b->place[0]) && is_equal(a->place[1], b->place[1])));
 }
 
-static uint64_t hash_text(uint64_t hash, const char *s)
+static uint64_t hash_bytes(uint64_t hash, const char *s, size_t n)
 {
-	for (; s && *s; s++)
-		hash = (hash ^ (unsigned char)*s) * 0x100000001b3;
+	while (n--)
+		hash = (hash ^ (unsigned char)*s++) * 0x100000001b3;
 	return (hash ^ '\n') * 0x100000001b3;
 }
 
-/* Equal for what is_same_region(). */
-static uint64_t key_of(const struct diff_group *g)
+static size_t plain_length(const char *name)
 {
-	uint64_t hash = hash_text(0xcbf29ce484222325 ^ family(g->role), g->name);	/* FNV-1a */
+	static const char mark[] = " (deleted)";
+	size_t n = strlen(name), len = sizeof(mark) - 1;
 
-	return is_object(g->role) ? hash : hash_text(hash_text(hash, g->place[0]), g->place[1]);
+	return n > len && !strcmp(name + n - len, mark) ? n - len : n;
+}
+
+bool is_same_file(const char *a, const char *b)
+{
+	size_t n = plain_length(a);
+
+	return n == plain_length(b) && !memcmp(a, b, n);
+}
+
+/* Equal for what is_same_region(), and for names that are one file. */
+static uint64_t key_of(enum layout_role role, const char *name, const char *const place[2])
+{
+	uint64_t hash = 0xcbf29ce484222325 ^ family(role);	/* FNV-1a */
+	size_t i;
+
+	hash = hash_bytes(hash, name, plain_length(name));
+	for (i = 0; i < 2 && !is_object(role); i++)
+		hash = hash_bytes(hash, place[i], place[i] ? strlen(place[i]) : 0);
+	return hash;
+}
+
+static int compare_keys(const void *a, const void *b)
+{
+	const struct compare_key *x = a, *y = b;
+
+	if (x->key != y->key)
+		return x->key < y->key ? -1 : 1;
+	return (x->item > y->item) - (x->item < y->item);
 }
 
 static void make_keys(struct compare *c)
 {
+	const struct diff_item *items = c->diff.items;
 	size_t i;
 
 	c->keys = alloc_array(c->diff.nr_items, sizeof(*c->keys));
-	for (i = 0; i < c->diff.nr_items; i++)
-		if (group_of(&c->diff.items[i]))
-			c->keys[i] = key_of(group_of(&c->diff.items[i]));
+	for (i = 0; i < c->diff.nr_items; i++) {
+		const struct diff_group *g = group_of(&items[i]);
+
+		if (!g)
+			continue;
+		c->keys[c->nr_keys++] = (struct compare_key){ key_of(g->role, g->name, g->place), i };
+		if (items[i].kind == DIFF_PERMS && strchr(g->perms, 'x'))
+			c->has_new_perms[region_index(c, &items[i])] = true;
+	}
+	if (c->nr_keys)
+		qsort(c->keys, c->nr_keys, sizeof(*c->keys), compare_keys);
+}
+
+/* The first of c->keys that has @key or a greater one. */
+static size_t find_key(const struct compare *c, uint64_t key)
+{
+	size_t lo = 0, hi = c->nr_keys;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (c->keys[mid].key < key)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+size_t region_index(const struct compare *c, const struct diff_item *item)
+{
+	return item->after ? (size_t)(item->after - c->diff.groups[1]) :
+			     c->diff.nr_groups[1] + (size_t)(item->before - c->diff.groups[0]);
 }
 
 /* What a group whose change is settled adds to the totals. */
@@ -62,48 +122,68 @@ static void explain_group(struct compare *c, const struct diff_group *x, const s
 	enum layout_role role = y ? y->role : x->role;
 	uint64_t *e = c->explained;
 
-	e[LAYOUT_vmas] += vmas;
-	e[LAYOUT_vmas_peak] += vmas;
-	e[LAYOUT_mapped_bytes] += bytes;
-	e[LAYOUT_mapped_peak_bytes] += bytes;
-	e[LAYOUT_resident_anon_bytes] += resident;
-	e[LAYOUT_resident_file_bytes] += bytes;
-	e[LAYOUT_huge_bytes] += rise(y ? y->huge : none, x ? x->huge : none);
-	e[LAYOUT_page_table_bytes] += (bytes + resident) / 512 +
-		TABLE_BYTES * (vmas < TABLE_VMAS_MAX ? vmas : TABLE_VMAS_MAX) + TABLE_BYTES;
+	explain(e, LAYOUT_vmas, vmas);
+	explain(e, LAYOUT_vmas_peak, vmas);
+	explain(e, LAYOUT_mapped_bytes, bytes);
+	explain(e, LAYOUT_mapped_peak_bytes, bytes);
+	explain(e, LAYOUT_resident_anon_bytes, resident);
+	explain(e, LAYOUT_resident_file_bytes, bytes);
+	explain(e, LAYOUT_huge_bytes, rise(y ? y->huge : none, x ? x->huge : none));
+	explain(e, LAYOUT_page_table_bytes, add_capped(bytes, resident) / 512 +
+		TABLE_BYTES * (vmas < TABLE_VMAS_MAX ? vmas : TABLE_VMAS_MAX) + TABLE_BYTES);
 	if (is_malloc(role)) {
-		bytes = resident;
-		e[LAYOUT_heap_live_bytes] += bytes;
-		e[LAYOUT_heap_live_blocks] += bytes / BLOCK_BYTES;
-		e[LAYOUT_heap_peak_bytes] += bytes;
-		e[LAYOUT_heap_thread_peaks_bytes] += bytes;
+		explain(e, LAYOUT_heap_live_bytes, resident);
+		explain(e, LAYOUT_heap_live_blocks, resident / BLOCK_BYTES);
+		explain(e, LAYOUT_heap_peak_bytes, resident);
+		explain(e, LAYOUT_heap_thread_peaks_bytes, resident);
 	}
 }
 
 static void settle_item(struct compare *c, size_t i)
 {
 	const struct diff_item *item = &c->diff.items[i];
-	size_t k;
+	size_t region = region_index(c, item);
 
 	c->is_settled[i] = true;
-	if (c->is_explained[i])
-		return;
-	explain_group(c, item->before, item->after);
-	for (k = 0; k < c->diff.nr_items; k++)
-		if (c->diff.items[k].before == item->before && c->diff.items[k].after == item->after)
-			c->is_explained[k] = true;
+	if (!c->is_explained[region])
+		explain_group(c, item->before, item->after);
+	c->is_explained[region] = true;
 }
 
 void settle_region(struct compare *c, const struct diff_group *g)
 {
-	uint64_t key = key_of(g);
-	size_t i;
+	uint64_t key = key_of(g->role, g->name, g->place);
+	size_t k;
 
-	for (i = 0; i < c->diff.nr_items; i++) {
-		const struct diff_group *other = group_of(&c->diff.items[i]);
+	for (k = find_key(c, key); k < c->nr_keys && c->keys[k].key == key; k++) {
+		size_t i = c->keys[k].item;
 
-		if (other && c->keys[i] == key && !c->is_settled[i] && is_same_region(other, g))
+		if (!c->is_settled[i] && is_same_region(group_of(&c->diff.items[i]), g))
 			settle_item(c, i);
+	}
+}
+
+void settle_placed(struct compare *c, enum layout_role role, const char *name,
+		   const struct layout_site *site, compare_suits_fn *suits, const void *arg)
+{
+	/* A place is the first frame, the first two, or unknown. */
+	const char *frames[2] = { site ? site->frames[0] : NULL,
+				  site && site->nr_frames > 1 ? site->frames[1] : NULL };
+	const char *const places[][2] = {
+		{ NULL, NULL }, { frames[0], NULL }, { frames[0], frames[1] },
+	};
+	size_t n, k, nr = is_object(role) || !frames[0] ? 1 : frames[1] ? 3 : 2;
+
+	for (n = 0; n < nr; n++) {
+		uint64_t key = key_of(role, name, places[n]);
+
+		for (k = find_key(c, key); k < c->nr_keys && c->keys[k].key == key; k++) {
+			size_t i = c->keys[k].item;
+			const struct diff_group *g = group_of(&c->diff.items[i]);
+
+			if (!c->is_settled[i] && suits(g, arg))
+				settle_region(c, g);
+		}
 	}
 }
 
@@ -191,11 +271,6 @@ static bool tell_growth(struct compare *c, enum rule_id rule, const struct diff_
  * the kernel may have merged both.
  */
 
-static const struct layout_site *site_at(const struct layout_program *p, size_t i)
-{
-	return i < p->nr_sites ? &p->sites[i] : NULL;
-}
-
 /* For each site, and for none at all at the end: a region that was mapped by it raw, or NULL. */
 static const struct layout_region **raw_regions(const struct layout_program *p)
 {
@@ -209,21 +284,33 @@ static const struct layout_region **raw_regions(const struct layout_program *p)
 	return raw;
 }
 
-static bool is_same_place(const struct layout_site *a, const struct layout_site *b)
+struct raw_suit {
+	const struct layout_region *region;
+	const struct layout_site *site;
+};
+
+static bool is_raw_of(const struct diff_group *g, const void *arg)
 {
-	return a && b ? !strcmp(a->frames[0], b->frames[0]) : a == b;
+	const struct raw_suit *raw = arg;
+
+	return g->role == raw->region->role && !strcmp(g->name, raw->region->name) &&
+	       (!raw->site || is_placed_at(g, raw->site));
 }
 
 static void settle_raw(struct compare *c, const struct layout_region *r,
 		       const struct layout_site *site)
 {
+	const struct raw_suit raw = { r, site };
 	size_t i;
 
+	if (site) {
+		settle_placed(c, r->role, r->name, site, is_raw_of, &raw);
+		return;
+	}
 	for (i = 0; i < c->diff.nr_items; i++) {
 		const struct diff_group *g = group_of(&c->diff.items[i]);
 
-		if (g && !c->is_settled[i] && g->role == r->role && !strcmp(g->name, r->name) &&
-		    (!site || is_placed_at(g, site)))
+		if (g && !c->is_settled[i] && is_raw_of(g, &raw))
 			settle_region(c, g);
 	}
 }
@@ -247,19 +334,34 @@ static void tell_raw(struct compare *c, const struct layout_region *r,
 		settle_raw(c, r, site);
 }
 
+static int compare_frames(const void *a, const void *b)
+{
+	const char *const *x = a, *const *y = b;
+
+	return strcmp(*x, *y);
+}
+
 static void judge_raw(struct compare *c)
 {
 	const struct layout_program *x = c->j->before, *y = c->j->after;
 	const struct layout_region **then = raw_regions(x), **now = raw_regions(y);
-	size_t i, k;
+	const char **places = alloc_array(x->nr_sites, sizeof(*places));
+	size_t i, nr = 0;
 
-	for (i = 0; i <= y->nr_sites; i++) {
-		for (k = 0; now[i] && k <= x->nr_sites; k++)
-			if (then[k] && is_same_place(site_at(x, k), site_at(y, i)))
-				break;
-		if (now[i] && k > x->nr_sites)
-			tell_raw(c, now[i], site_at(y, i));
+	for (i = 0; i < x->nr_sites; i++)
+		if (then[i])
+			places[nr++] = x->sites[i].frames[0];
+	if (nr)
+		qsort(places, nr, sizeof(*places), compare_frames);
+	for (i = 0; i < y->nr_sites; i++) {
+		const char *place = y->sites[i].frames[0];
+
+		if (now[i] && !(nr && bsearch(&place, places, nr, sizeof(*places), compare_frames)))
+			tell_raw(c, now[i], &y->sites[i]);
 	}
+	if (now[i] && !then[x->nr_sites])
+		tell_raw(c, now[i], NULL);
+	alloc_free(places);
 	alloc_free(then);
 	alloc_free(now);
 }
@@ -377,10 +479,10 @@ static bool judge_resident(struct compare *c, const struct diff_item *item)
 	if (item->kind != DIFF_RESIDENT)
 		return false;
 	known = huge_chance(item);
-	c->explained[LAYOUT_resident_anon_bytes] += known;
-	known += not_more_in_all(c, rise(item->from, item->to));
+	explain(c->explained, LAYOUT_resident_anon_bytes, known);
+	known = add_capped(known, not_more_in_all(c, rise(item->from, item->to)));
 	if (is_malloc(item->after->role))
-		known += take(&c->heap_resident, rise(item->from, item->to));
+		known = add_capped(known, take(&c->heap_resident, rise(item->from, item->to)));
 	return tell_growth(c, RULE_RESIDENT, item, item->from, item->to, known);
 }
 
@@ -416,11 +518,13 @@ void judge_regions(struct judge *j, uint64_t explained[LAYOUT_NR_TOTALS])
 		judge_resident, judge_removed,
 	};
 	struct compare c = { .j = j, .explained = explained };
-	size_t i;
+	size_t i, nr_regions;
 
 	diff_init(&c.diff, j->before, j->after);
 	c.is_settled = alloc_array(c.diff.nr_items, sizeof(*c.is_settled));
-	c.is_explained = alloc_array(c.diff.nr_items, sizeof(*c.is_explained));
+	nr_regions = c.diff.nr_groups[0] + c.diff.nr_groups[1];
+	c.is_explained = alloc_array(nr_regions, sizeof(*c.is_explained));
+	c.has_new_perms = alloc_array(nr_regions, sizeof(*c.has_new_perms));
 	make_keys(&c);
 	judge_facts(&c);
 	if (j->before) {
@@ -434,6 +538,7 @@ void judge_regions(struct judge *j, uint64_t explained[LAYOUT_NR_TOTALS])
 		pass(&c, passes[i]);
 	alloc_free(c.is_settled);
 	alloc_free(c.is_explained);
+	alloc_free(c.has_new_perms);
 	alloc_free(c.keys);
 	diff_fini(&c.diff);
 }

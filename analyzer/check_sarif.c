@@ -20,6 +20,23 @@ static struct json_t *text_json(const char *text)
 	return obj;
 }
 
+/* In a message "[text](target)" is a link: no name may make one. */
+static struct json_t *message_json(const char *message)
+{
+	char *text = alloc_array(strlen(message) + 1, 2), *p = text;
+	bool has_link = strstr(message, "](") != NULL;
+	struct json_t *v;
+
+	for (; *message; message++) {
+		if (has_link && strchr("[]\\", *message))
+			*p++ = '\\';
+		*p++ = *message;
+	}
+	v = text_json(text);
+	alloc_free(text);
+	return v;
+}
+
 static struct json_t *rule_json(int rule)
 {
 	struct json_t *obj = js_object();
@@ -98,7 +115,7 @@ static struct json_t *result_json(const struct check_finding *f, const struct ch
 	js_set_str(obj, "ruleId", rule_infos[f->rule].name);
 	js_set_u64(obj, "ruleIndex", f->rule);
 	js_set_str(obj, "level", severity_names[f->severity]);
-	js_set(obj, "message", text_json(f->message));
+	js_set(obj, "message", message_json(f->message));
 	js_append(list, location_json(f, ctx));
 	js_set(obj, "locations", list);
 	check_fingerprint(f, id);

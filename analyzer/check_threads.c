@@ -73,7 +73,7 @@ static void settle_threads(struct compare *c, uint64_t nr_threads)
 			settle_region(c, g);
 		else if (nr_threads && g->role == LAYOUT_ARENA &&
 			 rise(item->before ? item->before->count : none, g->count) <=
-				 ARENA_VMAS * nr_threads)
+				 ARENA_VMAS * (nr_threads < UINT32_MAX ? nr_threads : UINT32_MAX))
 			settle_region(c, g);
 	}
 }
@@ -91,8 +91,9 @@ void judge_threads(struct compare *c)
 	if (to.max > bound) {
 		tell_makers(c, &terms, from, to);
 		nr_threads = rise(from, to);
-		c->explained[LAYOUT_threads] += nr_threads;
+		explain(c->explained, LAYOUT_threads, nr_threads);
 	}
-	c->explained[LAYOUT_mapped_peak_bytes] += to.max * ARENA_BYTES;
+	explain(c->explained, LAYOUT_mapped_peak_bytes,
+		to.max < UINT64_MAX / ARENA_BYTES ? to.max * ARENA_BYTES : UINT64_MAX);
 	settle_threads(c, nr_threads);
 }

@@ -44,9 +44,9 @@ static void explain_effects(uint64_t explained[LAYOUT_NR_TOTALS], enum layout_to
 
 	for (i = 0; i < sizeof(effects) / sizeof(effects[0]); i++)
 		if (effects[i].cause == cause)
-			explained[effects[i].effect] += amount;
+			explain(explained, effects[i].effect, amount);
 	if (cause == LAYOUT_heap_live_bytes)
-		explained[LAYOUT_heap_live_blocks] += amount;
+		explain(explained, LAYOUT_heap_live_blocks, amount);
 }
 
 static const struct judge_subject whole = { .has_region = false };
@@ -104,7 +104,7 @@ static void judge_growth(struct judge *j, enum layout_total total,
 		return;
 	}
 	rise -= rise < explained[total] ? rise : explained[total];
-	if (from.max + rise <= bound)
+	if (add_capped(from.max, rise) <= bound)
 		return;
 	judge_tell(j, rule, &whole, (struct judge_change){
 		.before = judge_figure(rule_infos[rule].unit, from),

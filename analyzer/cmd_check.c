@@ -31,7 +31,7 @@ static const char help[] =
 	"  --github            print annotations for a GitHub workflow\n"
 	"  --junit FILE        write JUnit's XML, too\n"
 	"  --sarif FILE        write SARIF, too\n"
-	"  --partial           leave out damaged traces as long as one can be used\n"
+	"  --partial           of damaged traces take what could be read; leave out the others\n"
 	"  --no-symbols        open no other files: call stacks stay modules\n"
 	"  --print-rules SET   print a built-in set, default or hardening\n"
 	"  --list-rules        print the rules there are\n"
@@ -180,18 +180,19 @@ static int list_rules(void)
 	return EXIT_OK;
 }
 
+static unsigned int flags_of(const struct gate *g)
+{
+	return g->no_symbols ? LAYOUT_NO_SYMBOLS : 0;
+}
+
 static int read_current(struct gate *g, char **paths, int nr)
 {
-	char err[1024];
+	unsigned int flags = flags_of(g) | (g->partial ? LAYOUT_PARTIAL : 0);
 	int i;
 
-	for (i = 0; i < nr; i++) {
-		if (!layout_add_file(&g->current, paths[i], g->no_symbols, err, sizeof(err)))
-			continue;
-		unusable(err);
-		if (!g->partial)
+	for (i = 0; i < nr; i++)
+		if (command_add_file(&g->current, paths[i], flags) && !g->partial)
 			return EXIT_UNUSABLE;
-	}
 	if (g->current.nr_programs)
 		return EXIT_OK;
 	return nr && g->partial ? EXIT_UNUSABLE : unusable("check: no program is in the traces");
@@ -242,14 +243,11 @@ static int match_baseline(const struct gate *g)
 /* What is overwritten by --update must have been a baseline, too, unless there is nothing. */
 static int read_baseline(struct gate *g)
 {
-	char err[1024];
-
 	if (!g->ctx.baseline || (g->update && access(g->ctx.baseline, F_OK) && errno == ENOENT))
 		return EXIT_OK;
-	if (g->update ? layout_load(&g->baseline, g->ctx.baseline, err, sizeof(err)) :
-			layout_add_file(&g->baseline, g->ctx.baseline, g->no_symbols, err,
-					sizeof(err)))
-		return unusable(err);
+	if (command_add_file(&g->baseline, g->ctx.baseline,
+			     flags_of(g) | (g->update ? LAYOUT_NO_TRACE : 0)))
+		return EXIT_UNUSABLE;
 	g->has_baseline = true;
 	return g->update ? EXIT_OK : match_baseline(g);
 }

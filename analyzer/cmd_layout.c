@@ -16,6 +16,7 @@ static const char layout_help[] =
 	"Print what the address spaces are made of, without addresses: JSON, a line for each region.\n"
 	"Several traces of a program give ranges; each program of a process tree has its own part.\n"
 	"A TRACE may be a layout, which is merged in.\n\n"
+	"  --partial        of a damaged trace take what could be read\n"
 	"  --no-symbols     open no other files: call stacks stay modules\n"
 	"  --help           print this text\n";
 
@@ -24,6 +25,7 @@ static const char diff_help[] =
 	"Print what differs between two traces or layouts: regions are matched by role, file and call\n"
 	"stack, not by address. What lies within the ranges of BEFORE is no difference.\n\n"
 	"  --json           print JSON\n"
+	"  --partial        of a damaged trace take what could be read\n"
 	"  --no-symbols     open no other files: call stacks stay modules\n"
 	"  --help           print this text\n"
 	"\nExit status: 0 equal, 1 different, 2 the input or the call is unusable.\n";
@@ -33,6 +35,9 @@ int command_misused(int c, char **argv)
 	fprintf(stderr, "vmtrace-report %s: ", argv[0]);
 	if (c == ':')
 		fprintf(stderr, "option '%s' wants a value", argv[optind - 1]);
+	else if (c == '?' && optopt && strncmp(argv[optind - 1], "--", 2))
+		/* One of several letters: getopt() may not have moved on. */
+		fprintf(stderr, "-%c is no option of it", optopt);
 	else if (c == '?')
 		out_name(stderr, argv[optind - 1]), fputs(" is no option of it", stderr);
 	else
@@ -49,18 +54,29 @@ static int unusable(const char *err)
 	return EXIT_UNUSABLE;
 }
 
+int command_add_file(struct layout *layout, const char *path, unsigned int flags)
+{
+	char err[1024];
+	int ret = layout_add_file(layout, path, flags, err, sizeof(err));
+
+	/* Damage that is taken is told, too. */
+	if (*err)
+		(void)unusable(err);
+	return ret ? EXIT_UNUSABLE : EXIT_OK;
+}
+
 static const struct option long_options[] = {
 	{ "help", no_argument, NULL, 'h' },
 	{ "json", no_argument, NULL, 'j' },
 	{ "no-symbols", no_argument, NULL, 'y' },
+	{ "partial", no_argument, NULL, 'p' },
 	{ NULL, 0, NULL, 0 },
 };
 
 int cmd_layout(int argc, char **argv)
 {
 	struct layout layout;
-	bool no_symbols = false;
-	char err[600];
+	unsigned int flags = 0;
 	int c, i, status = EXIT_OK;
 
 	opterr = 0;
@@ -69,14 +85,13 @@ int cmd_layout(int argc, char **argv)
 			return fputs(layout_help, stdout) < 0;
 		if (c == ':' || c == '?')
 			return command_misused(c, argv);
-		no_symbols |= c == 'y';
+		flags |= c == 'y' ? LAYOUT_NO_SYMBOLS : c == 'p' ? LAYOUT_PARTIAL : 0;
 	}
 	if (optind == argc)
 		return command_misused(0, argv);
 	layout_init(&layout);
 	for (i = optind; i < argc && status == EXIT_OK; i++)
-		if (layout_add_file(&layout, argv[i], no_symbols, err, sizeof(err)))
-			status = unusable(err);
+		status = command_add_file(&layout, argv[i], flags);
 	if (status == EXIT_OK)
 		layout_print(&layout, stdout);
 	layout_fini(&layout);
@@ -99,10 +114,10 @@ static bool has_differences(const struct layout *before, const struct layout *af
 
 int cmd_diff(int argc, char **argv)
 {
-	bool no_symbols = false, json = false;
+	unsigned int flags = 0;
+	bool json = false;
 	struct layout layouts[2];
 	struct json_t *doc;
-	char err[600];
 	int c, i, status = EXIT_OK;
 
 	opterr = 0;
@@ -111,7 +126,7 @@ int cmd_diff(int argc, char **argv)
 			return fputs(diff_help, stdout) < 0;
 		if (c == ':' || c == '?')
 			return command_misused(c, argv);
-		no_symbols |= c == 'y';
+		flags |= c == 'y' ? LAYOUT_NO_SYMBOLS : c == 'p' ? LAYOUT_PARTIAL : 0;
 		json |= c == 'j';
 	}
 	if (argc - optind != 2)
@@ -119,8 +134,7 @@ int cmd_diff(int argc, char **argv)
 	layout_init(&layouts[0]);
 	layout_init(&layouts[1]);
 	for (i = 0; i < 2 && status == EXIT_OK; i++)
-		if (layout_add_file(&layouts[i], argv[optind + i], no_symbols, err, sizeof(err)))
-			status = unusable(err);
+		status = command_add_file(&layouts[i], argv[optind + i], flags);
 	if (status == EXIT_OK) {
 		if (json) {
 			doc = diff_json(&layouts[0], &layouts[1]);

@@ -12,6 +12,11 @@ int cmd_layout(int argc, char **argv);
 int cmd_diff(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 
+struct layout;
+
+/* layout_add_file() with its messages told. Return: the exit status. */
+int command_add_file(struct layout *layout, const char *path, unsigned int flags);
+
 /* What getopt_long() did not understand, in one line. Return: EXIT_UNUSABLE. */
 int command_misused(int c, char **argv);
 

@@ -123,31 +123,37 @@ static void add_words(char **words, const char *more)
 	alloc_free(copy);
 }
 
+/* @is_always: the least counts, too. */
+static void add_span(struct span *to, const struct span *by, bool is_always)
+{
+	to->min = add_capped(to->min, is_always ? by->min : 0);
+	to->max = add_capped(to->max, by->max);
+}
+
 static void add_region(struct diff_group *g, const struct layout_region *r, bool is_always)
 {
 	g->count.min += is_always;
 	g->count.max++;
-	if (is_always) {
-		g->bytes.min += r->bytes.min;
-		g->resident.min += r->resident.min;
-		g->huge.min += r->huge.min;
-	}
-	g->bytes.max += r->bytes.max;
-	g->resident.max += r->resident.max;
-	g->huge.max += r->huge.max;
+	add_span(&g->bytes, &r->bytes, is_always);
+	add_span(&g->resident, &r->resident, is_always);
+	add_span(&g->huge, &r->huge, is_always);
 	add_words(&g->perms, r->perms);
 	add_words(&g->flags, r->flags);
 }
 
-/* Bytes of @g that @site mapped. */
-static uint64_t bytes_of(const struct diff_group *g, const struct layout_site *site)
+/* Bytes of @g that @site mapped; @at moves on, and so must the site: members are sorted by it. */
+static uint64_t bytes_of(const struct diff_group *g, const struct layout_site *site, size_t *at)
 {
 	uint64_t sum = 0;
-	size_t i;
+	int c;
 
-	for (i = 0; g && i < g->nr_members; i++)
-		if (!compare_sites(g->members[i].site, site))
-			sum += g->members[i].region->bytes.max;
+	for (; g && *at < g->nr_members; ++*at) {
+		c = compare_sites(g->members[*at].site, site);
+		if (c > 0)
+			break;
+		if (!c)
+			sum = add_capped(sum, g->members[*at].region->bytes.max);
+	}
 	return sum;
 }
 
@@ -157,16 +163,16 @@ static const struct layout_site *most_of(const struct diff_group *g,
 {
 	const struct layout_site *site = NULL;
 	uint64_t most = 0, sum = 0;
-	size_t i;
+	size_t i, at = 0;
 
 	for (i = 0; i < g->nr_members; i++) {
 		const struct diff_member *m = &g->members[i];
 		uint64_t then;
 
-		sum += m->region->bytes.max;
+		sum = add_capped(sum, m->region->bytes.max);
 		if (i + 1 < g->nr_members && !compare_sites(m[1].site, m->site))
 			continue;
-		then = bytes_of(before, m->site);
+		then = bytes_of(before, m->site, &at);
 		if (!site || (sum > then && sum - then > most)) {
 			site = m->site;
 			most = sum > then ? sum - then : 0;
@@ -294,12 +300,6 @@ static bool has_object(const struct diff_group *groups, size_t nr, const struct 
 	return lo < nr && groups[lo].role == g->role && !strcmp(groups[lo].name, g->name);
 }
 
-static void sum(struct span *to, const struct span *by)
-{
-	to->min += by->min;
-	to->max += by->max;
-}
-
 /*
  * A group that only one side has. Sections of an object that is new, or gone, as a whole are one
  * item: the first group is made to stand for all of it.
@@ -315,10 +315,10 @@ static void only_one(struct diff *d, struct diff_group *g, size_t nr, size_t *i,
 		       !strcmp(g[*i + 1].name, first->name)) {
 			const struct diff_group *next = &g[++*i];
 
-			sum(&first->count, &next->count);
-			sum(&first->bytes, &next->bytes);
-			sum(&first->resident, &next->resident);
-			sum(&first->huge, &next->huge);
+			add_span(&first->count, &next->count, true);
+			add_span(&first->bytes, &next->bytes, true);
+			add_span(&first->resident, &next->resident, true);
+			add_span(&first->huge, &next->huge, true);
 			add_words(&first->perms, next->perms);
 			add_words(&first->flags, next->flags);
 		}
@@ -350,61 +350,85 @@ static void compare_regions(struct diff *d)
 	}
 }
 
-static bool is_same_fact(const struct layout_program *p, const struct layout_fact *f,
-			 const struct layout_program *q, const struct layout_fact *g)
-{
-	const char *x[2], *y[2];
+/* A fact, or threads, with where it comes from: sorted, to be found in the other layout. */
+struct placed {
+	const char *place[2];
+	const struct layout_fact *fact;
+	const struct layout_threads *threads;
+};
 
-	set_place(f->site == LAYOUT_NO_SITE ? NULL : &p->sites[f->site], x);
-	set_place(g->site == LAYOUT_NO_SITE ? NULL : &q->sites[g->site], y);
-	return f->kind == g->kind && f->role == g->role && f->section == g->section &&
-	       !strcmp(f->name, g->name) && !compare_places(x, y);
+static int compare_facts_of(const void *a, const void *b)
+{
+	const struct placed *x = a, *y = b;
+	const struct layout_fact *f = x->fact, *g = y->fact;
+	int c;
+
+	if (f->kind != g->kind)
+		return f->kind < g->kind ? -1 : 1;
+	if (f->role != g->role)
+		return f->role < g->role ? -1 : 1;
+	if (f->section != g->section)
+		return f->section < g->section ? -1 : 1;
+	c = strcmp(f->name, g->name);
+	return c ? c : compare_places(x->place, y->place);
+}
+
+static const struct layout_site *site_at(const struct layout_program *p, uint32_t site)
+{
+	return site == LAYOUT_NO_SITE ? NULL : &p->sites[site];
+}
+
+static struct placed place_fact(const struct layout_program *p, const struct layout_fact *f)
+{
+	struct placed placed = { .fact = f };
+
+	set_place(site_at(p, f->site), placed.place);
+	return placed;
 }
 
 /* Facts of @p that @q hasn't. */
 static void compare_facts(struct diff *d, enum diff_kind kind, const struct layout_program *p,
 			  const struct layout_program *q)
 {
-	size_t i, k;
+	size_t i, nr = q ? q->nr_facts : 0;
+	struct placed *others = alloc_array(nr, sizeof(*others));
 
+	for (i = 0; i < nr; i++)
+		others[i] = place_fact(q, &q->facts[i]);
+	if (nr)
+		qsort(others, nr, sizeof(*others), compare_facts_of);
 	for (i = 0; p && i < p->nr_facts; i++) {
-		const struct layout_fact *f = &p->facts[i];
+		struct placed own = place_fact(p, &p->facts[i]);
 		struct diff_item *item;
 
-		for (k = 0; q && k < q->nr_facts; k++)
-			if (is_same_fact(p, f, q, &q->facts[k]))
-				break;
-		if (q && k < q->nr_facts)
+		if (nr && bsearch(&own, others, nr, sizeof(*others), compare_facts_of))
 			continue;
 		item = add_item(d, kind);
-		item->fact = f;
-		item->site = f->site == LAYOUT_NO_SITE ? NULL : &p->sites[f->site];
+		item->fact = own.fact;
+		item->site = site_at(p, own.fact->site);
 	}
-}
-
-static const struct layout_heap *find_heap(const struct layout_program *p, const char *id)
-{
-	size_t i;
-
-	for (i = 0; p && i < p->nr_heap; i++)
-		if (p->heap[i].site != LAYOUT_NO_SITE && !strcmp(p->sites[p->heap[i].site].id, id))
-			return &p->heap[i];
-	return NULL;
+	alloc_free(others);
 }
 
 static void compare_heap(struct diff *d)
 {
-	const struct layout_program *p = d->after;
+	const struct layout_program *p = d->after, *q = d->before;
+	size_t i, nr = q ? q->nr_sites : 0;
+	const struct layout_heap **of_site = alloc_array(nr, sizeof(struct layout_heap *));
 	const struct span none = { 0, 0 };
-	size_t i;
 
+	for (i = q ? q->nr_heap : 0; i-- > 0;)
+		if (q->heap[i].site != LAYOUT_NO_SITE)
+			of_site[q->heap[i].site] = &q->heap[i];
 	for (i = 0; p && i < p->nr_heap; i++) {
 		const struct layout_heap *now = &p->heap[i], *then;
 		struct diff_item *item;
+		uint32_t site;
 
 		if (now->site == LAYOUT_NO_SITE)
 			continue;
-		then = find_heap(d->before, p->sites[now->site].id);
+		site = q ? layout_site_find(q, &p->sites[now->site]) : LAYOUT_NO_SITE;
+		then = site == LAYOUT_NO_SITE ? NULL : of_site[site];
 		if (then && leaves(then->live_bytes, now->live_bytes) <= 0)
 			continue;
 		item = add_item(d, DIFF_HEAP_SITE);
@@ -412,55 +436,69 @@ static void compare_heap(struct diff *d)
 		item->from = then ? then->live_bytes : none;
 		item->to = now->live_bytes;
 	}
+	alloc_free(of_site);
 }
 
-/* Threads made from one place: what all sites with it made. */
-static struct span count_threads(const struct layout_program *p, const char *const place[2])
+static int compare_makers(const void *a, const void *b)
 {
-	struct span sum = { 0, 0 };
-	const char *of[2];
-	size_t i;
+	const struct placed *x = a, *y = b;
+	int c = compare_places(x->place, y->place);
 
-	for (i = 0; p && i < p->nr_threads; i++) {
-		const struct layout_threads *t = &p->threads[i];
+	return c ? c : (x->threads > y->threads) - (x->threads < y->threads);
+}
 
-		set_place(t->site == LAYOUT_NO_SITE ? NULL : &p->sites[t->site], of);
-		if (compare_places(place, of))
-			continue;
-		sum.min += t->traces == p->traces ? t->count.min : 0;
-		sum.max += t->count.max;
+/* Who made threads, by place; allocated. */
+static struct placed *sort_makers(const struct layout_program *p)
+{
+	size_t i, nr = p ? p->nr_threads : 0;
+	struct placed *makers = alloc_array(nr, sizeof(*makers));
+
+	for (i = 0; i < nr; i++) {
+		makers[i].threads = &p->threads[i];
+		set_place(site_at(p, p->threads[i].site), makers[i].place);
 	}
+	if (nr)
+		qsort(makers, nr, sizeof(*makers), compare_makers);
+	return makers;
+}
+
+/* What all sites at the place of makers[@at] made; @at moves behind them. */
+static struct span count_threads(const struct layout_program *p, const struct placed *makers,
+				 size_t *at)
+{
+	const char *const *place = makers[*at].place;
+	struct span sum = { 0, 0 };
+
+	for (; *at < p->nr_threads && !compare_places(makers[*at].place, place); ++*at)
+		add_span(&sum, &makers[*at].threads->count,
+			 makers[*at].threads->traces == p->traces);
 	return sum;
 }
 
 static void compare_threads(struct diff *d)
 {
-	const struct layout_program *p = d->after;
-	const char *place[2], *earlier[2];
-	size_t i, k;
+	const struct layout_program *p = d->after, *q = d->before;
+	struct placed *now = sort_makers(p), *then = sort_makers(q);
+	size_t i = 0, k = 0, nr = q ? q->nr_threads : 0;
 
-	for (i = 0; p && i < p->nr_threads; i++) {
-		const struct layout_site *site =
-			p->threads[i].site == LAYOUT_NO_SITE ? NULL : &p->sites[p->threads[i].site];
-		struct span from, to;
+	while (p && i < p->nr_threads) {
+		const struct placed *first = &now[i];
+		struct span from = { 0, 0 }, to = count_threads(p, now, &i);
 		struct diff_item *item;
 
-		set_place(site, place);
-		for (k = 0; k < i; k++) {
-			set_place(p->threads[k].site == LAYOUT_NO_SITE ?
-					  NULL : &p->sites[p->threads[k].site], earlier);
-			if (!compare_places(place, earlier))
-				break;
-		}
-		from = count_threads(d->before, place);
-		to = count_threads(p, place);
-		if (k < i || !leaves(from, to))
+		while (k < nr && compare_places(then[k].place, first->place) < 0)
+			k++;
+		if (k < nr && !compare_places(then[k].place, first->place))
+			from = count_threads(q, then, &k);
+		if (!leaves(from, to))
 			continue;
 		item = add_item(d, DIFF_THREADS);
-		item->site = site;
+		item->site = site_at(p, first->threads->site);
 		item->from = from;
 		item->to = to;
 	}
+	alloc_free(now);
+	alloc_free(then);
 }
 
 static void compare_totals(struct diff *d)
@@ -499,30 +537,47 @@ static int compare_items(const void *a, const void *b)
 	return compare_sites(x->site, y->site);
 }
 
-/* A guard page comes and goes with its stack. */
-static bool is_of_stack(const struct diff *d, const struct diff_item *item)
+static const struct diff_group *group_of(const struct diff_item *item)
 {
-	const struct diff_group *g = item->after ? item->after : item->before;
-	size_t i;
+	return item->after ? item->after : item->before;
+}
 
-	if (!g || g->role != LAYOUT_THREAD_GUARD)
-		return false;
+static int compare_stacks(const void *a, const void *b)
+{
+	const struct diff_item *x = a, *y = b;
+
+	if (x->kind != y->kind)
+		return x->kind < y->kind ? -1 : 1;
+	return compare_places(group_of(x)->place, group_of(y)->place);
+}
+
+/* A guard page comes and goes with its stack. */
+static void drop_guards(struct diff *d)
+{
+	struct diff_item *stacks = alloc_array(d->nr_items, sizeof(*stacks));
+	const struct diff_group *g;
+	size_t i, nr = 0, kept = 0;
+
 	for (i = 0; i < d->nr_items; i++) {
-		const struct diff_item *other = &d->items[i];
-		const struct diff_group *stack = other->after ? other->after : other->before;
-
-		if (other->kind == item->kind && stack && stack->role == LAYOUT_THREAD_STACK &&
-		    !compare_places(stack->place, g->place))
-			return true;
+		g = group_of(&d->items[i]);
+		if (g && g->role == LAYOUT_THREAD_STACK)
+			stacks[nr++] = d->items[i];
 	}
-	return false;
+	if (nr)
+		qsort(stacks, nr, sizeof(*stacks), compare_stacks);
+	for (i = 0; i < d->nr_items; i++) {
+		g = group_of(&d->items[i]);
+		if (!nr || !g || g->role != LAYOUT_THREAD_GUARD ||
+		    !bsearch(&d->items[i], stacks, nr, sizeof(*stacks), compare_stacks))
+			d->items[kept++] = d->items[i];
+	}
+	d->nr_items = kept;
+	alloc_free(stacks);
 }
 
 void diff_init(struct diff *d, const struct layout_program *before,
 	       const struct layout_program *after)
 {
-	size_t i, nr = 0;
-
 	*d = (struct diff){ .before = before, .after = after };
 	if (before)
 		make_groups(d, 0, before);
@@ -534,12 +589,9 @@ void diff_init(struct diff *d, const struct layout_program *before,
 	compare_threads(d);
 	compare_heap(d);
 	compare_totals(d);
-	for (i = 0; i < d->nr_items; i++)
-		if (!is_of_stack(d, &d->items[i]))
-			d->items[nr++] = d->items[i];
-	d->nr_items = nr;
-	if (nr)
-		qsort(d->items, nr, sizeof(*d->items), compare_items);
+	drop_guards(d);
+	if (d->nr_items)
+		qsort(d->items, d->nr_items, sizeof(*d->items), compare_items);
 }
 
 void diff_fini(struct diff *d)

@@ -21,18 +21,31 @@ struct json_t *js_parse(const char *text, size_t len, char *err, size_t err_size
 	return v;
 }
 
-struct json_t *js_load(const char *path, char *err, size_t err_size)
+struct json_t *js_load_file(const char *path, FILE *file, char *err, size_t err_size)
 {
 	json_error_t error;
-	json_t *v = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
+	json_t *v = json_loadf(file, JSON_REJECT_DUPLICATES, &error);
 
-	if (v)
-		return v;
-	if (error.line > 0)
-		snprintf(err, err_size, "%s:%d: %s", path, error.line, error.text);
-	else
+	if (!v && ferror(file))
 		snprintf(err, err_size, "%s: %s", path, strerror(errno));
-	return NULL;
+	else if (!v)
+		snprintf(err, err_size, "%s:%d: %s", path, error.line > 0 ? error.line : 1,
+			 error.text);
+	return v;
+}
+
+struct json_t *js_load(const char *path, char *err, size_t err_size)
+{
+	FILE *file = fopen(path, "re");
+	struct json_t *v;
+
+	if (!file) {
+		snprintf(err, err_size, "%s: %s", path, strerror(errno));
+		return NULL;
+	}
+	v = js_load_file(path, file, err, err_size);
+	fclose(file);
+	return v;
 }
 
 struct json_t *js_load_text(const char *name, const char *text, size_t len, char *err,

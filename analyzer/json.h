@@ -27,6 +27,9 @@ struct json_t *js_parse(const char *text, size_t len, char *err, size_t err_size
 /* The same for a file that is one document; @err: "file:line: what". */
 struct json_t *js_load(const char *path, char *err, size_t err_size);
 
+/* The same of what is open; @path is what messages call it. */
+struct json_t *js_load_file(const char *path, FILE *file, char *err, size_t err_size);
+
 /* The same for @len bytes at @text; @name is what messages call them. */
 struct json_t *js_load_text(const char *name, const char *text, size_t len, char *err,
 			    size_t err_size);

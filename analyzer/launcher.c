@@ -291,7 +291,7 @@ static struct handshake handshake_read(int fd)
 static void on_signal(int signal, siginfo_t *info, void *context)
 {
 	(void)context;
-	if (info->si_code <= 0)
+	if (info->si_code <= 0 && program_pid > 0)
 		kill((pid_t)program_pid, signal);
 }
 
@@ -352,8 +352,9 @@ _Noreturn static void run_program(char **argv, const char *library, int fd)
 	_exit(EXIT_REFUSED);
 }
 
-/* Runs the program to its end. Return: 0 with both results written, or -errno. */
-static int run(char **argv, const char *library, int *ret_status, struct handshake *ret_shake)
+/* Runs the program to its end. Return: 0 with the results written, or -errno. */
+static int run(char **argv, const char *library, pid_t *ret_pid, int *ret_status,
+	       struct handshake *ret_shake)
 {
 	struct sigaction child_default = {.sa_handler = SIG_DFL}, child_before;
 	sigset_t all, before;
@@ -381,6 +382,9 @@ static int run(char **argv, const char *library, int *ret_status, struct handsha
 	while (waitpid(pid, ret_status, 0) < 0)
 		if (errno != EINTR)
 			return -errno;
+	/* Its number may be another's by now. */
+	program_pid = 0;
+	*ret_pid = pid;
 	*ret_shake = handshake_read(ends[0]);
 	close(ends[0]);
 	return 0;
@@ -463,7 +467,8 @@ static void report(const char *file, const char *view)
 static int record(const struct options *options, const char *library)
 {
 	struct handshake shake = {0};
-	int status = 0, error = run(options->argv, library, &status, &shake);
+	pid_t pid = 0;
+	int status = 0, error = run(options->argv, library, &pid, &status, &shake);
 	long long ended_ns = monotonic_ns();
 
 	if (error < 0 || shake.exec_errno) {
@@ -476,7 +481,7 @@ static int record(const struct options *options, const char *library)
 			options->argv[0], library);
 		return EXIT_NOT_LOADED;
 	}
-	if (WIFSIGNALED(status) && *shake.file && shake.pid == (pid_t)program_pid)
+	if (WIFSIGNALED(status) && *shake.file && shake.pid == pid)
 		trace_add_end(shake.file, WTERMSIG(status), ended_ns);
 	if (options->report && *shake.file)
 		report(shake.file, options->view);
@@ -499,7 +504,7 @@ static int record_and_check(struct options *options, const char *library)
 		fprintf(stderr, "vmtrace: %s: exit status %d; its layout was not checked\n",
 			options->argv[0], status);
 	else
-		status = check_finish(&options->check, path);
+		status = check_finish(&options->check, path, &program_pid);
 	return status;
 }
 

@@ -115,10 +115,10 @@ static char **build_argv(const struct check *check, struct dirent **traces, int 
 }
 
 /* Return: exit status of vmtrace-report. */
-static int run_report(const char *report, char **argv)
+static int run_report(const char *report, char **argv, volatile sig_atomic_t *child)
 {
+	pid_t pid, ended = -1;
 	int status = 0;
-	pid_t pid;
 
 	fflush(NULL);
 	pid = fork();
@@ -128,12 +128,14 @@ static int run_report(const char *report, char **argv)
 		fprintf(stderr, "vmtrace: %s: %s\n", report, strerror(errno));
 		_exit(EXIT_UNUSABLE);
 	}
-	while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
+	*child = pid > 0 ? pid : 0;
+	while (pid > 0 && (ended = waitpid(pid, &status, 0)) < 0 && errno == EINTR)
 		;
-	return pid < 0 || !WIFEXITED(status) ? EXIT_UNUSABLE : WEXITSTATUS(status);
+	*child = 0;
+	return ended < 0 || !WIFEXITED(status) ? EXIT_UNUSABLE : WEXITSTATUS(status);
 }
 
-int check_finish(struct check *check, const char *report)
+int check_finish(struct check *check, const char *report, volatile sig_atomic_t *child)
 {
 	struct dirent **traces;
 	int nr = scandir(check->folder, &traces, is_trace, alphasort), status = EXIT_UNUSABLE;
@@ -147,7 +149,7 @@ int check_finish(struct check *check, const char *report)
 	}
 	argv = build_argv(check, traces, nr);
 	if (argv) {
-		status = run_report(report, argv);
+		status = run_report(report, argv, child);
 		free_words(argv, nr + check->nr_args + 3);
 		free(argv);
 	} else {

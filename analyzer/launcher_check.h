@@ -7,6 +7,7 @@
 
 #include <getopt.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdbool.h>
 
 enum { CHECK_ARGS_MAX = 64, CHECK_NR_OPTIONS = 12 };
@@ -29,8 +30,11 @@ bool check_take(struct check *check, int i, const char *value);
 /* Make the folder and point VMTRACE_OUT at it. Return: 0, -errno after a message. */
 int check_begin(struct check *check);
 
-/* Judge what is there. @report: vmtrace-report's path. Return: the exit status. */
-int check_finish(struct check *check, const char *report);
+/*
+ * Judge what is there. @report: vmtrace-report's path. @child: holds its pid while it runs, for
+ * signals. Return: the exit status.
+ */
+int check_finish(struct check *check, const char *report, volatile sig_atomic_t *child);
 
 /* Remove the folder, whatever happened, and free what was allocated. */
 void check_end(struct check *check);

@@ -9,6 +9,8 @@
 #include "alloc.h"
 #include "out.h"
 
+enum { SITE_TRIES = 8 };		/* sites of one hash, beyond which ids are refused */
+
 #define NAME_OF(symbol, name) [LAYOUT_##symbol] = name,
 const char *const layout_role_names[LAYOUT_NR_ROLES] = { LAYOUT_ROLES(NAME_OF) };
 const char *const layout_section_names[LAYOUT_NR_SECTIONS] = { LAYOUT_SECTIONS(NAME_OF) };
@@ -103,34 +105,89 @@ struct layout_program *layout_program_get(struct layout *layout, const char *nam
 	return &layout->programs[i];
 }
 
-uint32_t layout_site_add(struct layout_program *p, char *const *frames, size_t nr)
+static uint64_t hash_frames(char *const *frames, size_t nr)
 {
 	uint64_t hash = 0xcbf29ce484222325;	/* FNV-1a */
-	struct layout_site *site;
-	uint64_t *index;
 	const char *c;
-	bool is_new;
 	size_t i;
 
-	if (!nr)
-		return LAYOUT_NO_SITE;
 	for (i = 0; i < nr; i++) {
 		for (c = frames[i]; *c; c++)
 			hash = (hash ^ (unsigned char)*c) * 0x100000001b3;
 		hash = (hash ^ '\n') * 0x100000001b3;
 	}
-	index = table_put(&p->site_of_hash, hash, &is_new);
-	if (!is_new)
-		return *index;
-	*index = p->nr_sites;
+	return hash;
+}
+
+static bool has_frames(const struct layout_site *site, char *const *frames, size_t nr)
+{
+	size_t i;
+
+	for (i = 0; i < nr && i < site->nr_frames; i++)
+		if (strcmp(site->frames[i], frames[i]))
+			return false;
+	return nr == site->nr_frames;
+}
+
+static uint32_t add_site(struct layout_program *p, uint64_t key, char *const *frames, size_t nr)
+{
+	struct layout_site *site;
+	size_t i;
+
 	p->sites = alloc_grow(p->sites, p->nr_sites, &p->cap_sites, sizeof(*p->sites));
 	site = &p->sites[p->nr_sites];
 	*site = (struct layout_site){ .nr_frames = nr };
-	snprintf(site->id, sizeof(site->id), "%016" PRIx64, hash);
+	snprintf(site->id, sizeof(site->id), "%016" PRIx64, key);
 	site->frames = alloc_array(nr, sizeof(*site->frames));
 	for (i = 0; i < nr; i++)
 		site->frames[i] = alloc_string(frames[i]);
 	return p->nr_sites++;
+}
+
+uint32_t layout_site_add(struct layout_program *p, char *const *frames, size_t nr)
+{
+	uint64_t key = hash_frames(frames, nr), *index;
+	bool is_new;
+
+	if (!nr)
+		return LAYOUT_NO_SITE;
+	for (;; key++) {
+		index = table_put(&p->site_of_hash, key, &is_new);
+		if (is_new)
+			*index = add_site(p, key, frames, nr);
+		if (is_new || has_frames(&p->sites[*index], frames, nr))
+			return *index;
+	}
+}
+
+uint32_t layout_site_put(struct layout_program *p, const char *id, char *const *frames, size_t nr)
+{
+	uint64_t key, *index;
+	bool is_new;
+
+	if (strlen(id) != 16 || strspn(id, "0123456789abcdef") != 16)
+		return LAYOUT_NO_SITE;
+	key = strtoull(id, NULL, 16);
+	if (!nr || key - hash_frames(frames, nr) >= SITE_TRIES)
+		return LAYOUT_NO_SITE;
+	index = table_put(&p->site_of_hash, key, &is_new);
+	if (is_new)
+		*index = add_site(p, key, frames, nr);
+	return has_frames(&p->sites[*index], frames, nr) ? *index : LAYOUT_NO_SITE;
+}
+
+uint32_t layout_site_find(const struct layout_program *p, const struct layout_site *site)
+{
+	uint64_t key = hash_frames(site->frames, site->nr_frames);
+	const uint64_t *index;
+	size_t i;
+
+	for (i = 0; i < SITE_TRIES; i++) {
+		index = table_find(&p->site_of_hash, key + i);
+		if (index && has_frames(&p->sites[*index], site->frames, site->nr_frames))
+			return *index;
+	}
+	return LAYOUT_NO_SITE;
 }
 
 struct layout_region *layout_region_new(struct layout_program *p)

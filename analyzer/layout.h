@@ -22,9 +22,10 @@
 #include "table.h"
 
 struct json_t;
+struct reader;
 struct trace;
 
-enum { LAYOUT_VERSION = 1 };
+enum { LAYOUT_VERSION = 1, LAYOUT_TRACES_MAX = INT32_MAX };
 
 /* X(symbol, name): what a vma is for. The first three are objects of the loader, by sections. */
 #define LAYOUT_ROLES(X) \
@@ -144,28 +145,35 @@ struct layout {
 void layout_init(struct layout *layout);
 void layout_fini(struct layout *layout);
 
-/**
- * layout_add_trace() - Read a trace and merge its layout into @layout.
- * @no_symbols: open no files for names of functions.
- * @err:        receives "file:line: what" on failure.
- *
- * Return: 0, -EINVAL (the trace is unusable or damaged; @layout is as before).
- */
-int layout_add_trace(struct layout *layout, const char *path, bool no_symbols, char *err,
-		     size_t err_size);
+/* How files are read. */
+enum layout_read {
+	LAYOUT_NO_SYMBOLS = 1u << 0,	/* open no files for names of functions */
+	LAYOUT_PARTIAL = 1u << 1,	/* of a damaged trace take what could be read */
+	LAYOUT_NO_TRACE = 1u << 2,	/* it must be a layout */
+};
 
 /**
- * layout_load() - Read what layout_print() wrote.
+ * layout_add_file() - Merge the layout of a trace, or one that was printed, into @layout.
+ * @path:  "-" is standard input; a pipe will do.
+ * @flags: LAYOUT_NO_SYMBOLS…
+ * @err:   receives "file:line: what", also of a damaged trace that LAYOUT_PARTIAL takes; else "".
  *
- * Return: 0; -EINVAL with @err "file: what and where".
+ * A damaged trace is taken without its total `lost`: nobody knows what is missing.
+ *
+ * Return: 0, -EINVAL (unusable; @layout is as before).
  */
-int layout_load(struct layout *layout, const char *path, char *err, size_t err_size);
-
-/**
- * layout_add_file() - A trace or a layout, whichever @path holds.
- */
-int layout_add_file(struct layout *layout, const char *path, bool no_symbols, char *err,
+int layout_add_file(struct layout *layout, const char *path, unsigned int flags, char *err,
 		    size_t err_size);
+
+/* The same for bytes in memory; @name is what messages call them. */
+int layout_add_memory(struct layout *layout, const char *name, const void *data, size_t len,
+		      unsigned int flags, char *err, size_t err_size);
+
+/* The rest of a trace, and a document; @reader and @doc stay the caller's, @reader closed. */
+int layout_add_trace(struct layout *layout, struct reader *reader, unsigned int flags, char *err,
+		     size_t err_size);
+int layout_add_document(struct layout *layout, const char *path, struct json_t *doc, char *err,
+			size_t err_size);
 
 /* One JSON document, a line for each region: made for git. Ends with a newline. */
 void layout_print(const struct layout *layout, FILE *out);
@@ -175,6 +183,19 @@ const struct layout_program *layout_find(const struct layout *layout, const char
 /* For building and merging; takes over nothing. */
 struct layout_program *layout_program_get(struct layout *layout, const char *name);
 uint32_t layout_site_add(struct layout_program *program, char *const *frames, size_t nr);
+
+/**
+ * layout_site_put() - The same with the id that a layout has for it.
+ *
+ * The id is the frames' hash, or one of the next few where others were in the way.
+ * Return: LAYOUT_NO_SITE if @id is not theirs.
+ */
+uint32_t layout_site_put(struct layout_program *program, const char *id, char *const *frames,
+			 size_t nr);
+
+/* Which of @program's sites has @site's frames, or LAYOUT_NO_SITE. */
+uint32_t layout_site_find(const struct layout_program *program, const struct layout_site *site);
+
 struct layout_region *layout_region_new(struct layout_program *program);
 struct layout_fact *layout_fact_new(struct layout_program *program);
 struct layout_threads *layout_threads_new(struct layout_program *program);
@@ -183,9 +204,28 @@ void layout_program_init(struct layout_program *program, const char *name);
 void layout_program_fini(struct layout_program *program);
 void layout_merge(struct layout_program *into, const struct layout_program *from);
 
+/**
+ * layout_take() - Merge @program into the one of its name.
+ * @path: where it is from, for @err.
+ *
+ * Return: 0, -EINVAL: it is of another machine or tier; @layout is as before.
+ */
+int layout_can_take(const struct layout *layout, const struct layout_program *program,
+		    const char *path, char *err, size_t err_size);
+int layout_take(struct layout *layout, const struct layout_program *program, const char *path,
+		char *err, size_t err_size);
+
 /* "library libz.so.1 text r-xp", "thread-stack", "file /etc/x r--p": a region's name for people. */
 void layout_describe(FILE *out, enum layout_role role, enum layout_section section,
 		     const char *name);
+
+/* Figures come from files: what does not fit is as much as fits. */
+static inline uint64_t add_capped(uint64_t a, uint64_t b)
+{
+	uint64_t sum;
+
+	return __builtin_add_overflow(a, b, &sum) ? UINT64_MAX : sum;
+}
 
 static inline void span_add(struct span *span, uint64_t value)
 {

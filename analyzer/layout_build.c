@@ -23,12 +23,20 @@
 enum {
 	MAKERS_MIN = 1 << 16,		/* before the first sweep */
 	HEAP_SITES_MAX = 5000,		/* symbolised; the greatest */
+	HUGE_BYTES = 2 << 20,		/* of a huge page */
 	HEAP_LIVE_MIN = 16 << 10,	/* bytes live at the end for a site to be told */
+};
+
+/* Pages that are resident side by side, in frames side by side. */
+struct run {
+	uint64_t start, end, pfn;
 };
 
 /* The last checkpoint's frames of one vma; pages. */
 struct resident {
 	uint64_t start, end, anon, file, huge;
+	size_t first_run, nr_runs;	/* all that is resident, or none if that is not known */
+	uint64_t run_bytes, huge_run_bytes;
 };
 
 struct build {
@@ -41,6 +49,8 @@ struct build {
 	struct table site_of_stack;	/* stack -> uint64_t, index of the site */
 	struct resident *frames;	/* by address */
 	size_t nr_frames, cap_frames;
+	struct run *runs;		/* of one vma after the other */
+	size_t nr_runs, cap_runs;
 	bool is_new_checkpoint, was_started;
 	uint64_t own_at_start;
 	uint64_t page_tables, threads, lost, differences[TRACE_NR_CAUSES];
@@ -281,20 +291,61 @@ static uint64_t pages_with(struct json_t *flags, const char *name)
 	return n;
 }
 
+/* Of @run what may be huge pages: aligned to them in both address spaces. */
+static struct run huge_part(const struct run *run)
+{
+	uint64_t start = (run->start + HUGE_BYTES - 1) & ~(uint64_t)(HUGE_BYTES - 1);
+	uint64_t end = run->end & ~(uint64_t)(HUGE_BYTES - 1);
+
+	if (start >= end || (run->pfn - run->start / MM_PAGE_SIZE) % (HUGE_BYTES / MM_PAGE_SIZE))
+		end = start;
+	return (struct run){ start, end, 0 };
+}
+
+/* Unless they are all that is resident of the vma, in order, there are none. */
+static void note_runs(struct build *b, const struct rec_frames *f, struct resident *to)
+{
+	uint64_t at = f->start;
+	size_t i;
+
+	for (i = 0; f->pfn_visible && !f->runs_cut && i < f->nr_runs; i++) {
+		const struct rec_run *from = &f->runs[i];
+		struct run *run, huge;
+
+		if (from->va < at || from->va >= f->end || from->va % MM_PAGE_SIZE ||
+		    from->pages > (f->end - from->va) / MM_PAGE_SIZE)
+			break;
+		b->runs = alloc_grow(b->runs, b->nr_runs, &b->cap_runs, sizeof(*b->runs));
+		run = &b->runs[b->nr_runs++];
+		at = from->va + from->pages * MM_PAGE_SIZE;
+		*run = (struct run){ from->va, at, from->pfn };
+		huge = huge_part(run);
+		to->run_bytes += run->end - run->start;
+		to->huge_run_bytes += huge.end - huge.start;
+	}
+	if (i == f->nr_runs && to->run_bytes / MM_PAGE_SIZE == f->resident)
+		to->nr_runs = b->nr_runs - to->first_run;
+	else
+		b->nr_runs = to->first_run;
+}
+
 static void note_frames(struct build *b, const struct rec_frames *f)
 {
-	uint64_t anon = f->resident > f->file ? f->resident - f->file : 0;
-	uint64_t huge = pages_with(f->flags, "thp") + pages_with(f->flags, "huge");
+	uint64_t pages = (f->end - f->start) / MM_PAGE_SIZE;
+	uint64_t resident = f->resident < pages ? f->resident : pages;
+	uint64_t anon = resident > f->file ? resident - f->file : 0;
+	uint64_t huge = add_capped(pages_with(f->flags, "thp"), pages_with(f->flags, "huge"));
 
 	if (b->is_new_checkpoint)
-		b->nr_frames = 0;
+		b->nr_frames = b->nr_runs = 0;
 	b->is_new_checkpoint = false;
 	b->has_frames = true;
 	b->frames = alloc_grow(b->frames, b->nr_frames, &b->cap_frames, sizeof(*b->frames));
 	b->frames[b->nr_frames++] = (struct resident){
-		.start = f->start, .end = f->end, .anon = anon, .file = f->resident - anon,
-		.huge = huge < anon ? huge : anon,
+		.start = f->start, .end = f->end, .anon = anon, .file = resident - anon,
+		.huge = huge < anon ? huge : anon, .first_run = b->nr_runs,
 	};
+	note_runs(b, f, &b->frames[b->nr_frames - 1]);
 }
 
 static void note_thread(struct build *b, uint32_t stack)
@@ -397,9 +448,60 @@ static void judge_vma(struct build *b, const struct vma *vma, const struct layou
 		add_fact(b, LAYOUT_FACT_NO_RELRO, kind, LAYOUT_NO_SITE);
 }
 
-static uint64_t share(uint64_t of, uint64_t bytes, const struct vma *vma)
+/* Bytes of @pages for a part of what they are spread over. */
+static uint64_t share(uint64_t pages, uint64_t part, uint64_t all)
 {
-	return (uint64_t)((double)of * bytes / (vma->vm_end - vma->vm_start)) & ~(MM_PAGE_SIZE - 1);
+	return all ? (uint64_t)((unsigned __int128)pages * part / all) * MM_PAGE_SIZE : 0;
+}
+
+static uint64_t overlap(uint64_t start, uint64_t end, const struct run *run)
+{
+	uint64_t from = start > run->start ? start : run->start;
+	uint64_t to = end < run->end ? end : run->end;
+
+	return to > from ? to - from : 0;
+}
+
+/* The first of @f's runs that ends above @addr. */
+static size_t find_run(const struct build *b, const struct resident *f, uint64_t addr)
+{
+	size_t lo = f->first_run, hi = f->first_run + f->nr_runs;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (b->runs[mid].end > addr)
+			hi = mid;
+		else
+			lo = mid + 1;
+	}
+	return lo;
+}
+
+/* What of the frames of @vma lies in [start, end), a part of it. */
+static void share_frames(const struct build *b, const struct vma *vma, const struct resident *f,
+			 uint64_t start, uint64_t end, struct layout_region *r)
+{
+	uint64_t all = f->run_bytes, huge_all = f->huge_run_bytes, part = 0, huge = 0;
+	size_t i, last = f->first_run + f->nr_runs;
+
+	for (i = find_run(b, f, start); i < last && b->runs[i].start < end; i++) {
+		struct run huge_run = huge_part(&b->runs[i]);
+
+		part += overlap(start, end, &b->runs[i]);
+		huge += overlap(start, end, &huge_run);
+	}
+	/* PFNs are hidden, or there are too many runs: in proportion. */
+	if (!f->nr_runs) {
+		all = vma->vm_end - vma->vm_start;
+		part = end - start;
+	}
+	if (!f->nr_runs || !huge_all) {
+		huge_all = all;
+		huge = part;
+	}
+	r->resident = exactly(share(f->anon, part, all));
+	r->huge = exactly(share(f->huge, huge, huge_all));
 }
 
 /* Part of @vma, or all of it, mapped by one site. */
@@ -427,8 +529,8 @@ static void add_region(struct build *b, const struct vma *vma, uint64_t start, u
 	r->site = site;
 	r->is_merged = start != vma->vm_start;
 	r->bytes = exactly(end - start);
-	r->resident = exactly(frames ? share(frames->anon * MM_PAGE_SIZE, end - start, vma) : 0);
-	r->huge = exactly(frames ? share(frames->huge * MM_PAGE_SIZE, end - start, vma) : 0);
+	if (frames)
+		share_frames(b, vma, frames, start, end, r);
 	r->traces = 1;
 }
 
@@ -548,9 +650,9 @@ static void add_totals(struct build *b)
 		vmas++;
 		mapped += vma->vm_end - vma->vm_start;
 		if (frames) {
-			anon += frames->anon;
-			file += frames->file;
-			huge += frames->huge;
+			anon = add_capped(anon, frames->anon);
+			file = add_capped(file, frames->file);
+			huge = add_capped(huge, frames->huge);
 		}
 	}
 	set_total(b, LAYOUT_vmas, vmas);
@@ -575,9 +677,13 @@ static void add_totals(struct build *b)
 	}
 	set_total(b, LAYOUT_threads, b->threads);
 	set_total(b, LAYOUT_max_map_count, replay->mm.max_map_count);
-	set_total(b, LAYOUT_unexplained, b->differences[TRACE_CAUSE_UNEXPLAINED]);
-	set_total(b, LAYOUT_not_captured, b->differences[TRACE_CAUSE_NOT_CAPTURED]);
-	set_total(b, LAYOUT_lost, b->lost);
+	/* Without a comparison there is nothing to tell. */
+	if (!b->trace.header.verify_mode || strcmp(b->trace.header.verify_mode, "off")) {
+		set_total(b, LAYOUT_unexplained, b->differences[TRACE_CAUSE_UNEXPLAINED]);
+		set_total(b, LAYOUT_not_captured, b->differences[TRACE_CAUSE_NOT_CAPTURED]);
+	}
+	if (!b->trace.is_damaged)
+		set_total(b, LAYOUT_lost, b->lost);
 }
 
 static void name_program(struct build *b)
@@ -617,47 +723,32 @@ static void take_record(struct trace *tr, void *state, const struct record *rec)
 	note_record(tr, state, rec);
 }
 
-static int merge(struct layout *layout, struct build *b, char *err, size_t err_size)
-{
-	struct layout_program *p = &b->program;
-	const struct layout_program *known = layout_find(layout, p->name);
-
-	if (known && (strcmp(known->machine, p->machine) || strcmp(known->tier, p->tier))) {
-		snprintf(err, err_size, "%s: %s at tier %s on %s, other traces of it at tier %s on %s",
-			 b->trace.reader.path, p->name, p->tier, p->machine, known->tier,
-			 known->machine);
-		return -EINVAL;
-	}
-	layout_merge(layout_program_get(layout, p->name), p);
-	return 0;
-}
-
-int layout_add_trace(struct layout *layout, const char *path, bool no_symbols, char *err,
+int layout_add_trace(struct layout *layout, struct reader *reader, unsigned int flags, char *err,
 		     size_t err_size)
 {
 	static const struct view view = { .name = "layout", .flags = VIEW_HEAP | VIEW_AGAIN };
-	struct options opt = { .no_symbols = no_symbols };
+	struct options opt = { .no_symbols = flags & LAYOUT_NO_SYMBOLS };
 	struct build *b = alloc_zeroed(sizeof(*b));
-	int ret;
+	int ret, heap_err;
 
 	table_init(&b->makers, sizeof(struct layout_maker));
 	table_init(&b->site_of_stack, sizeof(uint64_t));
 	b->sweep_at = MAKERS_MIN;
 	pool_init(&b->pool);
 	mm_init(&b->pieces, &b->pool.mem);
-	ret = trace_open(&b->trace, &view, &opt, path, NULL);
-	if (!ret)
-		ret = trace_read(&b->trace, b, NULL, take_record);
-	if (!ret)
-		ret = heap_run(&b->trace.heap, &b->trace.reader);
-	if (!ret && !b->trace.has_header)
-		ret = reader_fail(&b->trace.reader, 1, "the trace is empty");
-	if (ret) {
-		snprintf(err, err_size, "%s", b->trace.reader.error);
+	trace_open_reader(&b->trace, &view, &opt, reader);
+	ret = trace_read(&b->trace, b, NULL, take_record);
+	if (b->trace.has_header && (!ret || flags & LAYOUT_PARTIAL)) {
+		heap_err = heap_run(&b->trace.heap, &b->trace.reader);
+		ret = ret ? ret : heap_err;
+	}
+	b->trace.is_damaged = ret;
+	snprintf(err, err_size, "%s", b->trace.reader.error);
+	if (ret && !(b->trace.has_header && flags & LAYOUT_PARTIAL)) {
 		ret = -EINVAL;
 	} else {
 		finish(b);
-		ret = merge(layout, b, err, err_size);
+		ret = layout_take(layout, &b->program, b->trace.reader.path, err, err_size);
 	}
 	layout_program_fini(&b->program);
 	trace_close(&b->trace);
@@ -665,6 +756,7 @@ int layout_add_trace(struct layout *layout, const char *path, bool no_symbols, c
 	table_fini(&b->makers);
 	table_fini(&b->site_of_stack);
 	alloc_free(b->frames);
+	alloc_free(b->runs);
 	alloc_free(b);
 	return ret;
 }

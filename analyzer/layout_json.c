@@ -11,6 +11,8 @@
 #include "json.h"
 #include "layout.h"
 
+enum { FLAGS_MAX = 3 * 26 };		/* letters of a region's flags */
+
 static struct json_t *json_span(const struct span *span)
 {
 	struct json_t *list;
@@ -343,7 +345,6 @@ static int load_site(struct load *l, const char *id, struct json_t *frames)
 	size_t i, nr = js_len(frames);
 	char **list;
 	int err = 0;
-	uint32_t site;
 
 	if (!js_is_array(frames) || !nr)
 		return wrong(l, "sites.%.20s is no array of frames", id);
@@ -353,12 +354,8 @@ static int load_site(struct load *l, const char *id, struct json_t *frames)
 		if (!list[i])
 			err = wrong(l, "sites.%.20s[%zu] is no string", id, i);
 	}
-	if (!err) {
-		site = layout_site_add(l->p, list, nr);
-		if (strcmp(l->p->sites[site].id, id))
-			err = wrong(l, "sites.%.20s: its frames belong to the id %s", id,
-				    l->p->sites[site].id);
-	}
+	if (!err && layout_site_put(l->p, id, list, nr) == LAYOUT_NO_SITE)
+		err = wrong(l, "sites.%.20s: its frames belong to another id", id);
 	alloc_free(list);
 	return err;
 }
@@ -368,6 +365,25 @@ static bool is_perms(const char *s)
 	uint64_t flags;
 
 	return record_perms(s, &flags);
+}
+
+/* Words of two letters, separated by a space: "ht lo". */
+static bool is_flags(const char *s)
+{
+	size_t i, n = strlen(s);
+
+	for (i = 0; i < n; i++)
+		if (i % 3 == 2 ? s[i] != ' ' : s[i] < 'a' || s[i] > 'z')
+			return false;
+	return !n || (n % 3 == 2 && n <= FLAGS_MAX);
+}
+
+/* In how many traces something is; by default in all. */
+static int take_traces(struct load *l, struct json_t *obj, uint64_t *ret)
+{
+	if (take_count(l, obj, "traces", l->p->traces, ret))
+		return -EINVAL;
+	return *ret && *ret <= l->p->traces ? 0 : wrong(l, "traces is out of range");
 }
 
 static int load_region(struct load *l, struct json_t *obj)
@@ -384,12 +400,14 @@ static int load_region(struct load *l, struct json_t *obj)
 	    take_span(l, obj, "bytes", false, &r->bytes) ||
 	    take_span(l, obj, "resident", true, &r->resident) ||
 	    take_span(l, obj, "huge", true, &r->huge) ||
-	    take_count(l, obj, "traces", l->p->traces, &r->traces) ||
+	    take_traces(l, obj, &r->traces) ||
 	    take_site_id(l, obj, &r->site))
 		return -EINVAL;
 	r->is_merged = js_is_true(js_get(obj, "merged"));
 	if (!is_perms(perms))
 		return wrong(l, "perms is no permission string");
+	if (!is_flags(flags))
+		return wrong(l, "flags is no list of words as in smaps");
 	memcpy(r->perms, perms, sizeof(r->perms));
 	r->flags = alloc_string(flags);
 	i = *origin ? find_name(record_origin_names, TRACE_NR_ORIGINS, origin) : 0;
@@ -406,7 +424,7 @@ static int load_fact(struct load *l, struct json_t *obj)
 
 	if (take_word(l, obj, "fact", layout_fact_names, LAYOUT_NR_FACTS, &kind) ||
 	    take_place(l, obj, &f->role, &f->section, &f->name) ||
-	    take_count(l, obj, "traces", l->p->traces, &f->traces) ||
+	    take_traces(l, obj, &f->traces) ||
 	    take_site_id(l, obj, &f->site))
 		return -EINVAL;
 	f->kind = kind;
@@ -419,7 +437,7 @@ static int load_heap(struct load *l, struct json_t *obj)
 
 	return take_span(l, obj, "live_bytes", false, &h->live_bytes) ||
 	       take_span(l, obj, "live_blocks", false, &h->live_blocks) ||
-	       take_count(l, obj, "traces", l->p->traces, &h->traces) ||
+	       take_traces(l, obj, &h->traces) ||
 	       take_site_id(l, obj, &h->site) ? -EINVAL : 0;
 }
 
@@ -428,7 +446,7 @@ static int load_threads(struct load *l, struct json_t *obj)
 	struct layout_threads *t = layout_threads_new(l->p);
 
 	return take_span(l, obj, "count", false, &t->count) ||
-	       take_count(l, obj, "traces", l->p->traces, &t->traces) ||
+	       take_traces(l, obj, &t->traces) ||
 	       take_site_id(l, obj, &t->site) ? -EINVAL : 0;
 }
 
@@ -481,8 +499,9 @@ static int load_program(struct load *l, struct json_t *obj)
 		return -EINVAL;
 	l->p->machine = alloc_string(machine);
 	l->p->tier = alloc_string(tier);
-	if (!l->p->traces)
-		return wrong(l, "traces is missing or 0");
+	if (!l->p->traces || l->p->traces > LAYOUT_TRACES_MAX)
+		return wrong(l, l->p->traces ? "traces is out of range" :
+						"traces is missing or 0");
 	if (l->p->page_size != MM_PAGE_SIZE)
 		return wrong(l, "page_size is not %llu", MM_PAGE_SIZE);
 	if (load_totals(l, js_get(obj, "totals")))
@@ -527,41 +546,20 @@ static int load_all(struct load *l, struct layout *layout, struct json_t *doc)
 	return 0;
 }
 
-int layout_load(struct layout *layout, const char *path, char *err, size_t err_size)
+int layout_add_document(struct layout *layout, const char *path, struct json_t *doc, char *err,
+			size_t err_size)
 {
 	struct load l = { .err = err, .err_size = err_size, .path = path };
-	struct json_t *doc = js_load(path, err, err_size);
 	struct layout read;
 	size_t i;
 	int ret;
 
-	if (!doc)
-		return -EINVAL;
 	layout_init(&read);
 	ret = load_all(&l, &read, doc);
 	for (i = 0; i < read.nr_programs && !ret; i++)
-		layout_merge(layout_program_get(layout, read.programs[i].name), &read.programs[i]);
+		ret = layout_can_take(layout, &read.programs[i], path, err, err_size);
+	for (i = 0; i < read.nr_programs && !ret; i++)
+		(void)layout_take(layout, &read.programs[i], path, err, err_size);
 	layout_fini(&read);
-	js_free(doc);
 	return ret;
-}
-
-/* A layout's first member says so; a trace's first line is its header. */
-static bool is_layout(const char *path)
-{
-	FILE *f = strcmp(path, "-") ? fopen(path, "re") : NULL;
-	char head[64] = "";
-	size_t n = f ? fread(head, 1, sizeof(head) - 1, f) : 0;
-
-	if (f)
-		fclose(f);
-	head[n] = '\0';
-	return strstr(head, "\"layout\"") != NULL;
-}
-
-int layout_add_file(struct layout *layout, const char *path, bool no_symbols, char *err,
-		    size_t err_size)
-{
-	return is_layout(path) ? layout_load(layout, path, err, err_size) :
-				 layout_add_trace(layout, path, no_symbols, err, err_size);
 }

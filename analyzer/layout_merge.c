@@ -6,7 +6,9 @@
  * trace has is put behind the region that is below it there, so that the order stays that of
  * addresses as far as the traces agree on one.
  */
+#include <errno.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "alloc.h"
@@ -43,6 +45,17 @@ static uint64_t region_key(const struct layout_program *p, const struct layout_r
 	return mix_text(hash, r->site == LAYOUT_NO_SITE ? "" : p->sites[r->site].id);
 }
 
+/* Equal keys are nearly always this. */
+static bool is_same_region(const struct layout_program *p, const struct layout_region *a,
+			   const struct layout_program *q, const struct layout_region *b)
+{
+	return a->role == b->role && a->section == b->section && a->offset == b->offset &&
+	       !strcmp(a->name, b->name) && !strcmp(a->perms, b->perms) &&
+	       !strcmp(a->flags, b->flags) && !strcmp(a->origin, b->origin) &&
+	       (a->site == LAYOUT_NO_SITE) == (b->site == LAYOUT_NO_SITE) &&
+	       (a->site == LAYOUT_NO_SITE || !strcmp(p->sites[a->site].id, q->sites[b->site].id));
+}
+
 /* The same with the number of its like that came before. */
 static uint64_t nth_key(struct table *seen, uint64_t key)
 {
@@ -64,6 +77,16 @@ static void widen(struct span *span, const struct span *by)
 {
 	span_add(span, by->min);
 	span_add(span, by->max);
+}
+
+/* Never more than there are of the program, whatever a file says. */
+static uint64_t sum_traces(const struct layout_program *into, const struct layout_program *from,
+			   uint64_t a, uint64_t b)
+{
+	uint64_t all = into->traces + from->traces, sum = a + b;
+
+	all = all < LAYOUT_TRACES_MAX ? all : LAYOUT_TRACES_MAX;
+	return sum < all ? sum : all;
 }
 
 static void copy_region(struct layout_program *into, const struct layout_program *from,
@@ -101,6 +124,8 @@ static void find_places(const struct layout_program *into, const struct layout_p
 		uint64_t key = nth_key(&seen, region_key(from, &from->regions[i]));
 		const uint64_t *at = table_find(&index, key);
 
+		if (at && !is_same_region(into, &into->regions[*at], from, &from->regions[i]))
+			at = NULL;
 		if (at)
 			after = *at + 1;
 		places[i] = (struct place){ after, at };
@@ -126,7 +151,7 @@ static void merge_regions(struct layout_program *into, const struct layout_progr
 			widen(&to->bytes, &r->bytes);
 			widen(&to->resident, &r->resident);
 			widen(&to->huge, &r->huge);
-			to->traces += r->traces;
+			to->traces = sum_traces(into, from, to->traces, r->traces);
 		} else {
 			next[i] = first[places[i].after];
 			first[places[i].after] = i + 1;
@@ -146,67 +171,138 @@ static void merge_regions(struct layout_program *into, const struct layout_progr
 	alloc_free(next);
 }
 
+static uint64_t fact_key(const struct layout_fact *f, uint32_t site)
+{
+	uint64_t hash = mix(0xcbf29ce484222325, &f->kind, sizeof(f->kind));
+
+	hash = mix(hash, &f->role, sizeof(f->role));
+	hash = mix(hash, &f->section, sizeof(f->section));
+	return mix_text(mix(hash, &site, sizeof(site)), f->name);
+}
+
+static bool is_same_fact(const struct layout_fact *a, const struct layout_fact *b, uint32_t site)
+{
+	return a->kind == b->kind && a->role == b->role && a->section == b->section &&
+	       a->site == site && !strcmp(a->name, b->name);
+}
+
+/* Key of @f or, where another fact has that, one behind it. */
+static uint64_t *place_fact(struct table *index, const struct layout_program *p,
+			    const struct layout_fact *f, uint32_t site, bool *ret_is_new)
+{
+	uint64_t key = fact_key(f, site), *at;
+
+	for (;; key++) {
+		at = table_put(index, key, ret_is_new);
+		if (*ret_is_new || is_same_fact(&p->facts[*at], f, site))
+			return at;
+	}
+}
+
 static void merge_facts(struct layout_program *into, const struct layout_program *from)
 {
-	size_t i, k;
+	struct table index;
+	uint64_t *at;
+	bool is_new;
+	size_t i;
 
+	table_init(&index, sizeof(uint64_t));
+	for (i = 0; i < into->nr_facts; i++) {
+		at = place_fact(&index, into, &into->facts[i], into->facts[i].site, &is_new);
+		if (is_new)
+			*at = i;
+	}
 	for (i = 0; i < from->nr_facts; i++) {
 		const struct layout_fact *f = &from->facts[i];
 		uint32_t site = take_site(into, from, f->site);
 		struct layout_fact *to;
 
-		for (k = 0; k < into->nr_facts; k++) {
-			to = &into->facts[k];
-			if (to->kind == f->kind && to->role == f->role &&
-			    to->section == f->section && to->site == site &&
-			    !strcmp(to->name, f->name))
-				break;
-		}
-		if (k < into->nr_facts) {
-			into->facts[k].traces += f->traces;
+		at = place_fact(&index, into, f, site, &is_new);
+		if (!is_new) {
+			to = &into->facts[*at];
+			to->traces = sum_traces(into, from, to->traces, f->traces);
 			continue;
 		}
+		*at = into->nr_facts;
 		to = layout_fact_new(into);
 		*to = *f;
 		to->name = alloc_string(f->name);
 		to->site = site;
 	}
+	table_fini(&index);
 }
 
 static void merge_threads(struct layout_program *into, const struct layout_program *from)
 {
-	size_t i, k;
+	struct table index;
+	uint64_t *at;
+	bool is_new;
+	size_t i;
 
+	table_init(&index, sizeof(uint64_t));
+	for (i = into->nr_threads; i-- > 0;)
+		*(uint64_t *)table_put(&index, into->threads[i].site, &is_new) = i;
 	for (i = 0; i < from->nr_threads; i++) {
 		uint32_t site = take_site(into, from, from->threads[i].site);
+		struct layout_threads *to;
 
-		for (k = 0; k < into->nr_threads && into->threads[k].site != site; k++)
-			;
-		if (k == into->nr_threads) {
+		at = table_put(&index, site, &is_new);
+		if (is_new) {
+			*at = into->nr_threads;
 			*layout_threads_new(into) = from->threads[i];
-			into->threads[k].site = site;
+			into->threads[*at].site = site;
 			continue;
 		}
-		widen(&into->threads[k].count, &from->threads[i].count);
-		into->threads[k].traces += from->threads[i].traces;
+		to = &into->threads[*at];
+		widen(&to->count, &from->threads[i].count);
+		to->traces = sum_traces(into, from, to->traces, from->threads[i].traces);
 	}
+	table_fini(&index);
+}
+
+/* Greatest first, then as they came. */
+static int compare_heap(const void *a, const void *b)
+{
+	const struct layout_heap *const *x = a, *const *y = b;
+	uint64_t n = (*x)->live_bytes.max, m = (*y)->live_bytes.max;
+
+	return n != m ? (n < m) - (n > m) : (*x > *y) - (*x < *y);
+}
+
+static void sort_heap(struct layout_program *p)
+{
+	struct layout_heap **order = alloc_array(p->nr_heap, sizeof(struct layout_heap *));
+	struct layout_heap *sorted = alloc_array(p->nr_heap, sizeof(*sorted));
+	size_t i;
+
+	for (i = 0; i < p->nr_heap; i++)
+		order[i] = &p->heap[i];
+	if (p->nr_heap)
+		qsort(order, p->nr_heap, sizeof(struct layout_heap *), compare_heap);
+	for (i = 0; i < p->nr_heap; i++)
+		sorted[i] = *order[i];
+	alloc_free(order);
+	alloc_free(p->heap);
+	p->heap = sorted;
+	p->cap_heap = p->nr_heap;
 }
 
 static void merge_heap(struct layout_program *into, const struct layout_program *from)
 {
 	struct table index;
-	size_t i, k, nr = into->nr_heap;
 	bool is_new;
+	size_t i;
 
 	table_init(&index, sizeof(uint64_t));
-	for (i = 0; i < nr; i++)
+	for (i = into->nr_heap; i-- > 0;)
 		*(uint64_t *)table_put(&index, into->heap[i].site, &is_new) = i;
 	for (i = 0; i < from->nr_heap; i++) {
 		uint32_t site = take_site(into, from, from->heap[i].site);
-		const uint64_t *at = table_find(&index, site);
+		uint64_t *at = table_put(&index, site, &is_new);
 		struct layout_heap *to;
 
-		if (!at) {
+		if (is_new) {
+			*at = into->nr_heap;
 			to = layout_heap_new(into);
 			*to = from->heap[i];
 			to->site = site;
@@ -215,16 +311,31 @@ static void merge_heap(struct layout_program *into, const struct layout_program 
 		to = &into->heap[*at];
 		widen(&to->live_bytes, &from->heap[i].live_bytes);
 		widen(&to->live_blocks, &from->heap[i].live_blocks);
-		to->traces += from->heap[i].traces;
+		to->traces = sum_traces(into, from, to->traces, from->heap[i].traces);
 	}
 	table_fini(&index);
-	/* Greatest first; nearly sorted already. */
-	for (i = 1; i < into->nr_heap; i++) {
-		struct layout_heap h = into->heap[i];
+	sort_heap(into);
+}
 
-		for (k = i; k && into->heap[k - 1].live_bytes.max < h.live_bytes.max; k--)
-			into->heap[k] = into->heap[k - 1];
-		into->heap[k] = h;
+/* What says whether a trace is complete is known of all of them, or it is not known. */
+static bool is_of_all(enum layout_total total)
+{
+	return total == LAYOUT_unexplained || total == LAYOUT_not_captured || total == LAYOUT_lost;
+}
+
+static void merge_total(struct layout_program *into, const struct layout_program *from,
+			enum layout_total total)
+{
+	bool is_known = into->has_total[total] && from->has_total[total];
+
+	if (into->traces && is_of_all(total) && !is_known) {
+		into->has_total[total] = false;
+		into->total[total] = (struct span){ 0, 0 };
+	} else if (is_known) {
+		widen(&into->total[total], &from->total[total]);
+	} else if (from->has_total[total]) {
+		into->has_total[total] = true;
+		into->total[total] = from->total[total];
 	}
 }
 
@@ -232,23 +343,38 @@ void layout_merge(struct layout_program *into, const struct layout_program *from
 {
 	size_t i;
 
-	if (!into->traces) {
+	if (!into->machine) {
 		into->machine = alloc_string(from->machine);
 		into->tier = alloc_string(from->tier);
 		into->page_size = from->page_size;
 	}
-	for (i = 0; i < LAYOUT_NR_TOTALS; i++) {
-		if (!from->has_total[i])
-			continue;
-		if (into->has_total[i])
-			widen(&into->total[i], &from->total[i]);
-		else
-			into->total[i] = from->total[i];
-		into->has_total[i] = true;
-	}
+	for (i = 0; i < LAYOUT_NR_TOTALS; i++)
+		merge_total(into, from, i);
 	merge_regions(into, from);
 	merge_facts(into, from);
 	merge_threads(into, from);
 	merge_heap(into, from);
-	into->traces += from->traces;
+	into->traces = sum_traces(into, from, into->traces, from->traces);
+}
+
+int layout_can_take(const struct layout *layout, const struct layout_program *p, const char *path,
+		    char *err, size_t err_size)
+{
+	const struct layout_program *known = layout_find(layout, p->name);
+
+	if (!known || (!strcmp(known->machine, p->machine) && !strcmp(known->tier, p->tier)))
+		return 0;
+	snprintf(err, err_size, "%s: %s at tier %s on %s, other traces of it at tier %s on %s", path,
+		 p->name, p->tier, p->machine, known->tier, known->machine);
+	return -EINVAL;
+}
+
+int layout_take(struct layout *layout, const struct layout_program *p, const char *path, char *err,
+		size_t err_size)
+{
+	int ret = layout_can_take(layout, p, path, err, err_size);
+
+	if (!ret)
+		layout_merge(layout_program_get(layout, p->name), p);
+	return ret;
 }

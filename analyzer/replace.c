@@ -13,7 +13,8 @@
 
 static int finish_stream(FILE *out, bool sync)
 {
-	int err = fflush(out) || ferror(out) || (sync && fsync(fileno(out))) ? -errno : 0;
+	bool was_lost = ferror(out);	/* by an earlier write, whose errno is gone */
+	int err = fflush(out) || (sync && fsync(fileno(out))) ? -errno : was_lost ? -EIO : 0;
 
 	if (fclose(out) && !err)
 		err = -errno;

@@ -26,6 +26,14 @@ int trace_open(struct trace *tr, const struct view *view, const struct options *
 	return reader_open(&tr->reader, path, view->flags & (VIEW_HEAP | VIEW_AGAIN));
 }
 
+void trace_open_reader(struct trace *tr, const struct view *view, const struct options *opt,
+		       const struct reader *reader)
+{
+	*tr = (struct trace){ 0 };
+	setup(tr, view, opt, NULL);
+	tr->reader = *reader;
+}
+
 int trace_open_memory(struct trace *tr, const struct view *view, const struct options *opt,
 		      const void *data, size_t len, FILE *out)
 {

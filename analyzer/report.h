@@ -87,6 +87,10 @@ extern const struct view view_summary, view_maps, view_events, view_mm, view_hea
 int trace_open(struct trace *trace, const struct view *view, const struct options *opt,
 	       const char *path, FILE *out);
 
+/* The same over a reader that stands before the first line; it is moved into the trace. */
+void trace_open_reader(struct trace *trace, const struct view *view, const struct options *opt,
+		       const struct reader *reader);
+
 /* The same over bytes in memory. */
 int trace_open_memory(struct trace *trace, const struct view *view, const struct options *opt,
 		      const void *data, size_t len, FILE *out);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "json.h"
+#include "layout.h"
 #include "report.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -50,6 +51,34 @@ static void run(const struct view *view, const struct options *opt, const uint8_
 	trace_close(&trace);
 }
 
+/* What the trace's layout is printed as can be read again. */
+static void run_layout(const uint8_t *data, size_t size)
+{
+	struct layout layout, again;
+	char err[1024], *text = NULL;
+	size_t len;
+	FILE *out;
+
+	layout_init(&layout);
+	layout_init(&again);
+	if (!layout_add_memory(&layout, "memory", data, size, LAYOUT_NO_SYMBOLS | LAYOUT_PARTIAL,
+			       err, sizeof(err))) {
+		out = open_memstream(&text, &len);
+		if (!out)
+			abort();
+		layout_print(&layout, out);
+		fclose(out);
+		if (layout_add_memory(&again, "printed", text, len, LAYOUT_NO_TRACE, err,
+				      sizeof(err))) {
+			fprintf(stderr, "the layout is refused: %s\n", err);
+			abort();
+		}
+		free(text);
+	}
+	layout_fini(&again);
+	layout_fini(&layout);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static FILE *out;
@@ -61,5 +90,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	for (v = 0; v < sizeof(views) / sizeof(views[0]); v++)
 		run(views[v], &variants[i], data, size, out);
+	run_layout(data, size);
 	return 0;
 }

@@ -619,7 +619,8 @@ static void test_hostile_names(void)
 	layout_init(&after);
 	sum_up(make(&before, "app"));
 	p = make(&after, "app");
-	add_region(p, LAYOUT_FILE, LAYOUT_NO_SECTION, "/tmp/\n::error::x\x1b[31m<&\">%0A\xff\xef\xbf\xbf",
+	add_region(p, LAYOUT_FILE, LAYOUT_NO_SECTION, "/tmp/\n::error::x\x1b[31m<&\">%0A\xff\xef\xbf\xbf\u202e\x7f"
+		   "[x](y)",
 		   "rw-s", 8 * KIB);
 	sum_up(p);
 	check_run(&check, &before, &after, &rules);
@@ -627,6 +628,9 @@ static void test_hostile_names(void)
 	text = printed(check_github, &check, &ctx);
 	CHECK_EQ(strchr(text, '\n') == text + strlen(text) - 1, true);
 	CHECK_EQ(strstr(text, "%250A") != NULL, true);
+	CHECK_EQ(strstr(text, "%00") == NULL && strchr(text, 0x7f) == NULL, true);
+	CHECK_EQ(strstr(text, "\\x1b[31m") != NULL, true);
+	CHECK_EQ(strstr(text, "\u202e") == NULL, true);
 	free(text);
 	text = printed(check_junit, &check, &ctx);
 	CHECK_EQ(strstr(text, "x\\x1b[31m&lt;&amp;&quot;&gt;%0A\\xff\\xef\\xbf\\xbf") != NULL, true);
@@ -636,6 +640,7 @@ static void test_hostile_names(void)
 	free(text);
 	text = printed(check_sarif, &check, &ctx);
 	CHECK_EQ(strstr(text, "\"base%20line.json\"") != NULL, true);
+	CHECK_EQ(strstr(text, "\\\\[x\\\\](y)") != NULL, true);
 	free(text);
 	check_fini(&check);
 	layout_fini(&before);
@@ -643,8 +648,59 @@ static void test_hostile_names(void)
 	rules_fini(&rules);
 }
 
+/* Spans whose sum does not fit are as much as fits: less than before is no growth. */
+static void test_sums(void)
+{
+	struct layout before, after;
+	struct layout_program *p;
+	struct check check;
+	size_t i;
+
+	layout_init(&before);
+	layout_init(&after);
+	p = make(&before, "app");
+	for (i = 0; i < 2; i++)
+		add_region(p, LAYOUT_FILE, LAYOUT_NO_SECTION, "/f", "r--p", 1ull << 63)->resident =
+			exactly(1ull << 63);
+	p = make(&after, "app");
+	add_region(p, LAYOUT_FILE, LAYOUT_NO_SECTION, "/f", "r--p", 1ull << 63)->resident =
+		exactly(1ull << 63);
+	CHECK_EQ(run_with(&before, &after, "{\"rules_version\": 1, \"rules\": []}", &check), 0);
+	print_findings("sums", &check);
+	check_fini(&check);
+	layout_fini(&before);
+	layout_fini(&after);
+}
+
+/* Two sites whose frames hash to one number are two. */
+static void test_collision(void)
+{
+	char *one[] = { (char *)"a\nb" }, *two[] = { (char *)"a", (char *)"b" };
+	struct layout_program p, q;
+	uint32_t x, y;
+
+	layout_program_init(&p, "app");
+	layout_program_init(&q, "app");
+	x = layout_site_add(&p, one, 1);
+	y = layout_site_add(&p, two, 2);
+	CHECK_EQ(x != y, true);
+	CHECK_EQ(strcmp(p.sites[x].id, p.sites[y].id) != 0, true);
+	CHECK_EQ(layout_site_add(&p, one, 1), x);
+	CHECK_EQ(layout_site_add(&p, two, 2), y);
+	/* In whatever order a file has them. */
+	CHECK_EQ(layout_site_put(&q, p.sites[y].id, two, 2), 0);
+	CHECK_EQ(layout_site_put(&q, p.sites[x].id, one, 1), 1);
+	CHECK_EQ(layout_site_find(&q, &p.sites[x]), 1);
+	CHECK_EQ(layout_site_find(&q, &p.sites[y]), 0);
+	CHECK_EQ(layout_site_put(&q, p.sites[x].id, app_frames, 2), LAYOUT_NO_SITE);
+	layout_program_fini(&p);
+	layout_program_fini(&q);
+}
+
 int main(void)
 {
+	test_sums();
+	test_collision();
 	test_seeds();
 	test_always();
 	test_limits();

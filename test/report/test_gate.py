@@ -171,6 +171,11 @@ def unusable(gate):
                     "n.json: a baseline of other, not of app"),
         "version": (["--baseline", gate.write("v.json", {"layout": 2, "programs": []})], "v.json"),
         "malformed": (["--baseline", gate.write("x.json", '{"layout": 1,\n')], "x.json:"),
+        "traces": (["--baseline", gate.layout("s.json", {**program(), "traces": 2**63 - 1})],
+                   "s.json: programs[0]: traces is out of range"),
+        "flags": (["--baseline", gate.layout("f.json", {**program(), "regions": [
+            {"role": "heap", "perms": "rw-p", "bytes": 1, "flags": "lo x"}]})],
+            "f.json: programs[0].regions[0]: flags is no list"),
         "missing": (["--baseline", "missing.json"], "missing.json: "),
         "empty trace": ([gate.write("empty.json", "")], "empty.json"),
         "rules": (["--rules", gate.write("r.json", '{"rules_version": 1,\n}')], "r.json:2: "),
@@ -252,9 +257,132 @@ def kernels(gate):
     expect_equal((done.returncode, done.stderr), (0, ""), f"a newer kernel: {done.stdout}")
 
 
+def inputs(gate):
+    """Pipes, standard input, folders, and what can't be written to."""
+    base = gate.folder / gate.layout("base.json", program())
+    text = base.read_bytes()
+
+    def pipe(*argv):
+        return subprocess.run([gate.report, *argv], input=text, capture_output=True, timeout=60,
+                              cwd=gate.folder)
+
+    expect_equal(pipe("diff", "base.json", "-").stdout, b"app: equal\n", "a layout from a pipe")
+    expect_equal(pipe("diff", "base.json", "/dev/stdin").returncode, 0, "/dev/stdin")
+    expect_equal(pipe("check", "--baseline", "-", "base.json").returncode, 0, "--baseline -")
+    trace = (gate.data / "valid/small.json").read_bytes()
+    text = trace
+    expect_equal(pipe("layout", "-").stdout,
+                 gate.run("layout", str(gate.data / "valid/small.json")).stdout.encode(),
+                 "a trace from a pipe")
+    for argv in (["layout", "."], ["check", "."], ["check", "--rules", ".", "base.json"],
+                 ["check", "--baseline", ".", "base.json"],
+                 ["check", "--baseline", ".", "--update", "base.json"]):
+        done = gate.run(*argv)
+        expect_equal((done.returncode, done.stderr), (2, "vmtrace-report: .: Is a directory\n"),
+                     f"a folder: {argv}")
+    for argv in (["layout", "base.json"], ["diff", "base.json", "base.json"],
+                 ["check", "base.json"], ["check", "--json", "base.json"], ["layout", "--help"]):
+        with open("/dev/full", "w") as full:
+            status = subprocess.run([gate.report, *argv], stdout=full, stderr=subprocess.DEVNULL,
+                                    cwd=gate.folder).returncode
+        expect_equal(status, 2, f"a full disk: {argv}")
+    expect_equal(gate.run("check", "--sarif", "/dev/full", "base.json").returncode, 2, "--sarif")
+    expect_equal(gate.run("check", "-gx", "base.json").stderr,
+                 "vmtrace-report check: -g is no option of it (see --help)\n", "a letter")
+    other = gate.layout("other.json", {**program(), "tier": "all"})
+    done = gate.run("layout", "base.json", other)
+    expect_equal((done.returncode, done.stderr),
+                 (2, "vmtrace-report: other.json: app at tier all on x86_64, other traces of it at "
+                     "tier libc on x86_64\n"), "layouts of two tiers")
+
+
+def incomplete(gate):
+    """Damaged traces, and those that were never compared with the kernel."""
+    lines = (gate.data / "valid/small.json").read_text().splitlines()
+    gate.write("good.json", "\n".join(lines) + "\n")
+    gate.write("bad.json", "\n".join(lines[:-2]) + '\n{"ev":"call"}\n')
+    gate.write("headless.json", '{"ev":"call"}\n')
+    header = json.loads(lines[0])
+    header["verify"] = {"mode": "off"}
+    gate.write("off.json", "\n".join([json.dumps(header), *lines[1:]]) + "\n")
+    gate.write("none.json", {"rules_version": 1, "extends": [], "rules": []})
+    for command, some in (("layout", []), ("check", ["--rules", "none.json"])):
+        done = gate.run(command, "bad.json")
+        expect_equal((done.returncode, done.stdout), (2, ""), f"{command} of a damaged trace")
+        done = gate.run(command, *some, "--partial", "bad.json")
+        expect_equal((done.returncode, done.stderr.count("\n")), (0, 1), f"{command} --partial")
+        done = gate.run(command, "--partial", "headless.json")
+        expect_equal((done.returncode, done.stdout), (2, ""), f"{command} without a header")
+    expect_equal(gate.run("check", *some, "--partial", "headless.json", "bad.json").returncode, 0,
+                 "one that can be used")
+
+    def missing(*names):
+        done = json.loads(gate.run("check", "--rules", "hardening", "--json", "--partial",
+                                   "--require-complete", *names).stdout)
+        return [f["after"] for f in done["findings"] if f["rule"] == "incomplete"]
+
+    expect_equal(missing("good.json"), [], "a complete trace")
+    expect_equal(missing("bad.json"), ["lost: unknown"], "a damaged trace")
+    never = ["unexplained: unknown, not captured: unknown"]
+    expect_equal(missing("off.json"), never, "verify off")
+    expect_equal(missing("good.json", "off.json"), never, "verify off in one of two")
+    expect_equal(missing("off.json", "good.json"), never, "verify off in the other")
+
+
+def shared(gate):
+    """A vma that two callers share: what is resident belongs to who mapped it there."""
+    lines = (gate.data / "valid/small.json").read_text().splitlines()
+    at = max(i for i, line in enumerate(lines) if '"ev":"call"' in line) + 1
+    start, half = 0x7ffff0000000, 0x400000
+    calls = [json.dumps({"ev": "call", "seq": int(json.loads(lines[at - 1])["seq"]) + 1 + i,
+                         "t": 6000 + i, "tid": 4711, "call": "mmap",
+                         "args": {"addr": "0x0", "length": half, "prot": 3, "flags": 34, "fd": -1,
+                                  "offset": 0},
+                         "ret": hex(start + i * half), "origin": origin, "stack": 2})
+             for i, origin in enumerate(("app", "raw"))]
+    last = max(i for i, line in enumerate(lines) if '"ev":"frames"' in line)
+
+    def resident(**more):
+        frames = {"ev": "frames", "t": 7003, "pfn": "visible", "start": hex(start),
+                  "end": hex(start + 2 * half), "resident": 600, "file": 0, "exclusive": 600,
+                  "flags": {"thp": 512}, **more}
+        gate.write("trace.json", "\n".join([*lines[:at], *calls, *lines[at:last],
+                                            json.dumps(frames), *lines[last:]]) + "\n")
+        done = gate.run("layout", "--no-symbols", "--partial", "trace.json")
+        regions = json.loads(done.stdout)["programs"][0]["regions"]
+        return [(r["origin"], r.get("resident", 0) // 4096, r.get("huge", 0) // 4096)
+                for r in regions if r["bytes"] == half]
+
+    runs = [[hex(start + 0x1000), "0x77", 80], [hex(start + half), "0x400", 520]]
+    expect_equal(resident(runs=runs), [("app", 80, 0), ("raw", 520, 512)], "with frames")
+    half_each = [("app", 300, 256), ("raw", 300, 256)]
+    expect_equal(resident(pfn="hidden"), half_each, "PFNs hidden")
+    expect_equal(resident(runs=runs, runs_cut=True), half_each, "runs cut")
+    expect_equal(resident(runs=runs[::-1]), half_each, "runs out of order")
+    expect_equal(resident(runs=runs[:1]), half_each, "runs that are not all")
+    expect_equal(resident(runs=[[hex(start), "0x1", 2**63 - 1]]), half_each, "a run too long")
+
+
+def many(gate):
+    """10,000 regions of which 5,000 are others: far from the seconds of a loop within a loop."""
+    def layout(name, tag):
+        after = program()
+        for i in range(10000):
+            frames = [f"{tag if i < 5000 else 'f'}{i} (app)", "main (app)"]
+            after["sites"][fnv(frames)] = frames
+            after["regions"].append({"role": "anonymous", "perms": "rw-p", "origin": "raw",
+                                     "bytes": 4096, "site": fnv(frames)})
+            after["facts"].append({"fact": "deleted-file", "role": "file", "name": f"/{tag}{i}"})
+        return gate.layout(name, after)
+
+    layout("base.json", "a"), layout("now.json", "b")
+    expect_equal(gate.run("check", "--baseline", "base.json", "now.json").returncode, 1, "many")
+
+
 def main():
     report, source = sys.argv[1:]
-    for test in (formats, schemas, unusable, update, accept, kernels):
+    for test in (formats, schemas, unusable, update, accept, kernels, inputs, incomplete,
+                 shared, many):
         with tempfile.TemporaryDirectory() as folder:
             test(Gate(report, source, folder))
     return 1 if faults else 0
