@@ -150,6 +150,10 @@ static struct options parse_options(int argc, char **argv)
 		case OPTION_REPORT:
 			options.report = true;
 			options.view = optarg;
+			if (options.check.is_wanted) {
+				fprintf(stderr, "vmtrace: check removes its trace; it has no --report\n");
+				good = false;
+			}
 			break;
 		case OPTION_LIBRARY:
 			options.library = optarg;
@@ -501,21 +505,28 @@ static int record_and_check(struct options *options, const char *library)
 			options->argv[0], status);
 	else
 		status = check_finish(&options->check, path, &program_pid);
-	check_end(&options->check);
 	return status;
+}
+
+static int start(struct options *options)
+{
+	char library[PATH_MAX], why[2 * PATH_MAX];
+
+	if (find_library(options->library, library) < 0)
+		return EXIT_REFUSED;
+	if (target_check(options->argv[0], why, sizeof(why)) < 0) {
+		fprintf(stderr, "vmtrace: %s\n", why);
+		return EXIT_REFUSED;
+	}
+	return options->check.is_wanted ? record_and_check(options, library) :
+					  record(options, library);
 }
 
 int main(int argc, char **argv)
 {
 	struct options options = parse_options(argc, argv);
-	char library[PATH_MAX], why[2 * PATH_MAX];
+	int status = start(&options);
 
-	if (find_library(options.library, library) < 0)
-		return EXIT_REFUSED;
-	if (target_check(options.argv[0], why, sizeof(why)) < 0) {
-		fprintf(stderr, "vmtrace: %s\n", why);
-		return EXIT_REFUSED;
-	}
-	return options.check.is_wanted ? record_and_check(&options, library) :
-					 record(&options, library);
+	check_end(&options.check);
+	return status;
 }

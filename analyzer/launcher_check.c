@@ -85,28 +85,41 @@ static int is_trace(const struct dirent *entry)
 	return entry->d_name[0] != '.';
 }
 
-int check_finish(struct check *check, const char *report, volatile sig_atomic_t *child)
+static void free_words(char **words, int nr)
 {
-	struct dirent **traces;
-	int nr = scandir(check->folder, &traces, is_trace, alphasort), i, n = 0, status = 0;
-	char **argv;
-	pid_t pid, ended = -1;
+	for (int i = 0; i < nr; i++)
+		free(words[i]);
+}
 
-	if (nr <= 0) {
-		fprintf(stderr, "vmtrace: there is no trace to check\n");
-		return EXIT_UNUSABLE;
-	}
-	argv = calloc((size_t)(nr + check->nr_args) + 4, sizeof(*argv));
-	if (!argv)
-		return EXIT_UNUSABLE;
-	argv[n++] = (char *)"vmtrace-report";
-	argv[n++] = (char *)"check";
-	for (i = 0; i < check->nr_args; i++)
-		argv[n++] = check->args[i];
-	argv[n++] = (char *)"--";
-	for (i = 0; i < nr; i++)
-		if (asprintf(&argv[n++], "%s/%s", check->folder, traces[i]->d_name) < 0)
-			return EXIT_UNUSABLE;
+/* vmtrace-report check with our options, then the traces: allocated, ended by NULL; NULL: no memory. */
+static char **build_argv(const struct check *check, struct dirent **traces, int nr)
+{
+	char **argv = calloc((size_t)(nr + check->nr_args) + 4, sizeof(*argv));
+	int n = 0;
+	bool good = argv != NULL;
+
+	if (good)
+		good = (argv[n++] = strdup("vmtrace-report")) && (argv[n++] = strdup("check"));
+	for (int i = 0; good && i < check->nr_args; i++)
+		good = (argv[n++] = strdup(check->args[i]));
+	if (good)
+		good = (argv[n++] = strdup("--"));
+	for (int i = 0; good && i < nr; i++)
+		good = asprintf(&argv[n++], "%s/%s", check->folder, traces[i]->d_name) >= 0;
+	if (good)
+		return argv;
+	/* The last one is NULL or, after asprintf(), undefined. */
+	free_words(argv, n - 1);
+	free(argv);
+	return NULL;
+}
+
+/* Return: exit status of vmtrace-report. */
+static int run_report(const char *report, char **argv, volatile sig_atomic_t *child)
+{
+	pid_t pid, ended = -1;
+	int status = 0;
+
 	fflush(NULL);
 	pid = fork();
 	if (pid == 0) {
@@ -119,9 +132,33 @@ int check_finish(struct check *check, const char *report, volatile sig_atomic_t 
 	while (pid > 0 && (ended = waitpid(pid, &status, 0)) < 0 && errno == EINTR)
 		;
 	*child = 0;
-	if (ended < 0 || !WIFEXITED(status))
+	return ended < 0 || !WIFEXITED(status) ? EXIT_UNUSABLE : WEXITSTATUS(status);
+}
+
+int check_finish(struct check *check, const char *report, volatile sig_atomic_t *child)
+{
+	struct dirent **traces;
+	int nr = scandir(check->folder, &traces, is_trace, alphasort), status = EXIT_UNUSABLE;
+	char **argv;
+
+	if (nr <= 0) {
+		if (!nr)
+			free(traces);
+		fprintf(stderr, "vmtrace: there is no trace to check\n");
 		return EXIT_UNUSABLE;
-	return WEXITSTATUS(status) == EXIT_REGRESSION ? check->regression : WEXITSTATUS(status);
+	}
+	argv = build_argv(check, traces, nr);
+	if (argv) {
+		status = run_report(report, argv, child);
+		free_words(argv, nr + check->nr_args + 3);
+		free(argv);
+	} else {
+		fprintf(stderr, "vmtrace: %s\n", strerror(ENOMEM));
+	}
+	while (nr)
+		free(traces[--nr]);
+	free(traces);
+	return status == EXIT_REGRESSION ? check->regression : status;
 }
 
 void check_end(struct check *check)
@@ -130,6 +167,8 @@ void check_end(struct check *check)
 	char path[PATH_MAX + NAME_MAX + 2];
 	int nr;
 
+	free_words(check->args, check->nr_args);
+	check->nr_args = 0;
 	if (!*check->folder)
 		return;
 	nr = scandir(check->folder, &entries, NULL, NULL);

@@ -36,7 +36,7 @@ int check_begin(struct check *check);
  */
 int check_finish(struct check *check, const char *report, volatile sig_atomic_t *child);
 
-/* Remove the folder, whatever happened. */
+/* Remove the folder, whatever happened, and free what was allocated. */
 void check_end(struct check *check);
 
 #endif

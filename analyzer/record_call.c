@@ -140,6 +140,8 @@ static const struct field call_fields[] = {
 	FIELD(struct rec_call, map_count, OPTIONAL, F_U64),
 	FIELD(struct rec_call, predicted, OPTIONAL, F_HEX),
 	{ "len", F_U64, offsetof(struct rec_call, call.len), OPTIONAL },
+	{ "passed", F_HEX, offsetof(struct rec_call, call.passed), OPTIONAL },
+	{ "stopped", F_HEX, offsetof(struct rec_call, call.stopped), OPTIONAL },
 };
 
 int decode_call(struct decode *d, struct record *rec)

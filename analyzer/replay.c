@@ -32,6 +32,7 @@ static void start_mm(struct replay *r, const struct rec_header *h)
 	r->has_mm = true;
 	mm->rules = h->rules;
 	mm->max_map_count = h->max_map_count;
+	mm->is_inherited = h->has_parent;
 	set_limits(mm, &h->limits);
 #define COPY(name) \
 	if (h->mm.name) \

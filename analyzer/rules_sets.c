@@ -3,7 +3,8 @@
  * The built-in sets, as the JSON that `check --print-rules` prints: a user's own set starts from one.
  *
  * `default` compares with the baseline. Its tolerances are what runs of one binary differ by: where
- * heap blocks happen to lie, which arena a thread takes, pages of files that are in the cache.
+ * heap blocks happen to lie, which arena a thread takes, pages of files that are in the cache. The
+ * vdso is the kernel's: another version of that has other pieces, whatever the program does.
  * `hardening` forbids, whatever the baseline has.
  */
 #include "rules.h"
@@ -26,8 +27,8 @@ static const char default_set[] =
 "    {\"rule\": \"library-added\", \"severity\": \"error\"},\n"
 "    {\"rule\": \"thread-added\", \"severity\": \"error\", \"tolerance\": {\"absolute\": 0}},\n"
 "    {\"rule\": \"permissions\", \"severity\": \"error\"},\n"
-"    {\"rule\": \"flags\", \"severity\": \"error\"},\n"
-"    {\"rule\": \"region-added\", \"severity\": \"error\"},\n"
+"    {\"rule\": \"flags\", \"severity\": \"error\", \"allow\": [{\"role\": \"vdso\"}]},\n"
+"    {\"rule\": \"region-added\", \"severity\": \"error\", \"allow\": [{\"role\": \"vdso\"}]},\n"
 "    {\"rule\": \"region-split\", \"severity\": \"error\",\n"
 "     \"tolerance\": {\"percent\": 10, \"absolute\": 8}},\n"
 "    {\"rule\": \"region-more\", \"severity\": \"error\",\n"

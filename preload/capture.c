@@ -4,22 +4,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <linux/userfaultfd.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/shm.h>
-#include <sys/statfs.h>
-#include <sys/statvfs.h>
-#include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 
 #include "arena.h"
 #include "config.h"
-#include "errnames.h"
-#include "fds.h"
+#include "event.h"
 #include "kmaps.h"
 #include "lock.h"
 #include "modules.h"
@@ -34,10 +27,6 @@
 
 #include "no_heap.h"
 
-#define NR_RESOLVED 8	/* questions to the kernel about one event, at most */
-
-#define NR_RANGES 128	/* of one process_madvise(); the kernel takes 1024 */
-
 struct mm capture_mm;
 
 static volatile bool on;
@@ -47,44 +36,6 @@ static volatile uint64_t uffds[16];	/* descriptors below 1024 with which ranges 
 static uint64_t seq;
 static uint64_t last_checkpoint_ns;
 static volatile bool checkpoint_wanted;
-
-static const struct {
-	const char *name, *args;
-} calls[MM_OP_COUNT] = {
-#define CALL(op, name, args) [op] = { name, args },
-	TRACE_CALLS(CALL)
-#undef CALL
-};
-
-static const char *const origins[] = {
-#define ORIGIN(symbol, name) name,
-	TRACE_ORIGINS(ORIGIN)
-#undef ORIGIN
-};
-
-/* One call on its way through. */
-struct event {
-	struct mm_call call;
-	struct vma_file file;
-	char name[MAPS_LINE_MAX];	/* of the file */
-	char anon_name[88];		/* PR_SET_VMA's, at most 80 */
-	uint64_t ns;			/* when, by is_release() */
-	uint64_t old_brk;
-	enum trace_origin origin;
-	int tid;
-	uint32_t stack;
-	struct mm_range ranges[NR_RANGES];	/* process_madvise()'s */
-	int nr_resolved;
-	uint64_t resolved[NR_RESOLVED][2];
-	struct mm_effect effect;
-};
-
-/* One argument as the trace names it. */
-struct arg {
-	const char *key;
-	size_t len;
-	bool is_hex;
-};
 
 /* Under the capture lock only one event is in flight; it is too large for a program's stack. */
 static struct event event;
@@ -118,11 +69,6 @@ void capture_set_on(bool value)
 void capture_request_checkpoint(void)
 {
 	checkpoint_wanted = true;
-}
-
-static bool is_mmap_like(enum mm_op op)
-{
-	return op == MM_MMAP || op == MM_MREMAP || op == MM_BRK || op == MM_SHMAT;
 }
 
 /* Growing what is locked fills it, and what is registered with a userfaultfd waits for its monitor. */
@@ -163,115 +109,6 @@ static bool is_release(enum mm_op op)
 	return op == MM_MUNMAP || op == MM_SHMDT;
 }
 
-/* What lies behind a new mapping, asked of the kernel: only it knows the device as maps shows it. */
-static void look_up_file(struct event *e, uint64_t addr, int fd)
-{
-	struct vma_desc desc;
-	struct statfs fs;
-	int mode;
-
-	if (kmaps_query(addr, &desc, e->name, sizeof(e->name)) || desc.vm_start > addr)
-		return;
-	if (!desc.inode && !desc.dev_major && !desc.dev_minor)
-		return;
-	e->file = (struct vma_file){ .dev_major = desc.dev_major, .dev_minor = desc.dev_minor,
-				     .inode = desc.inode, .name = e->name };
-	if (fd >= 0) {
-		mode = sys_fcntl(fd, F_GETFL, 0);
-		e->file.no_write = mode >= 0 && (mode & O_ACCMODE) == O_RDONLY;
-		if (!sys_call(SYS_fstatfs, fd, (long)&fs, 0, 0, 0, 0)) {
-			e->file.no_exec = fs.f_flags & ST_NOEXEC;
-			e->file.is_hugetlb = fs.f_type == HUGETLBFS_MAGIC;
-			e->file.thp_align = fs.f_type == EXT4_SUPER_MAGIC ||
-					    fs.f_type == XFS_SUPER_MAGIC ||
-					    fs.f_type == BTRFS_SUPER_MAGIC;
-		}
-	} else {
-		e->file.is_hugetlb = e->call.op == MM_MMAP && e->call.arg[3] & MAP_HUGETLB;
-		e->file.has_close = e->call.op == MM_SHMAT;
-	}
-	e->call.file = &e->file;
-}
-
-/* Bytes of the segment that was attached at @addr; IPC_STAT needs no permission to read here. */
-static uint64_t segment_bytes(int id)
-{
-	struct shmid_ds ds;
-
-	return sys_call(SYS_shmctl, id, IPC_STAT, (long)&ds, 0, 0, 0) ? 0 : ds.shm_segsz;
-}
-
-/* hugetlbfs may refuse after the range was cleared: the shadow must know that it was asked. */
-static void look_up_failed(struct event *e)
-{
-	struct statfs fs;
-
-	if (sys_call(SYS_fstatfs, (int)e->call.arg[4], (long)&fs, 0, 0, 0, 0) ||
-	    fs.f_type != HUGETLBFS_MAGIC)
-		return;
-	e->file = (struct vma_file){ .is_hugetlb = true };
-	e->call.file = &e->file;
-}
-
-/* What to register, or no longer: struct uffdio_range, and the mode behind it. */
-static void complete_ioctl(struct event *e)
-{
-	uint64_t *arg = e->call.arg, fd = arg[0];
-	bool add = (uint32_t)arg[1] == UFFDIO_REGISTER;
-	uint64_t asked[3] = { 0, 0, 0 };
-	size_t bytes = (add ? 3 : 2) * sizeof(asked[0]);
-
-	if (sys_read_user(asked, (const void *)arg[2], bytes) != bytes)
-		asked[0] = asked[1] = asked[2] = 0;
-	memcpy(arg + 3, asked, sizeof(asked));
-	if (!add || e->call.ret)
-		return;
-	has_userfaultfd = true;
-	if (fd < 64 * sizeof(uffds) / sizeof(uffds[0]))
-		uffds[fd / 64] |= 1ull << fd % 64;
-}
-
-/* Does the pidfd stand for this process, or one of its threads? */
-static bool is_own_process(int pidfd)
-{
-	char path[48] = "/proc/self/fdinfo/", text[512];
-	const char *s;
-	long pid = 0;
-
-	/* PIDFD_SELF_THREAD, PIDFD_SELF_THREAD_GROUP */
-	if (pidfd == -10000 || pidfd == -10001)
-		return true;
-	if (pidfd < 0)
-		return false;
-	path[18 + jsonw_put_num(path + 18, pidfd)] = '\0';
-	if (sys_read_file(path, text, sizeof(text)) <= 0)
-		return false;
-	s = strstr(text, "\nPid:\t");
-	for (s = s ? s + 6 : ""; *s >= '0' && *s <= '9'; s++)
-		pid = pid * 10 + (*s - '0');
-	return pid && !sys_call(SYS_tgkill, sys_getpid(), pid, 0, 0, 0, 0);
-}
-
-static void complete_advice(struct event *e)
-{
-	const uint64_t *arg = e->call.arg;
-	struct iovec iov;
-	size_t i;
-
-	for (i = 0; i < arg[2] && i < NR_RANGES; i++) {
-		uint64_t start;
-
-		if (sys_read_user(&iov, (const struct iovec *)arg[1] + i, sizeof(iov)) != sizeof(iov))
-			break;
-		start = (uint64_t)(uintptr_t)iov.iov_base;
-		e->ranges[i] = (struct mm_range){ start, start + iov.iov_len };
-		if (e->ranges[i].end < start)
-			e->ranges[i].end = ~0ull;
-	}
-	e->call.ranges = e->ranges;
-	e->call.nr_ranges = i;
-}
-
 bool capture_is_uffd_ioctl(uint64_t request)
 {
 	return (uint32_t)request == UFFDIO_REGISTER || (uint32_t)request == UFFDIO_UNREGISTER;
@@ -282,302 +119,17 @@ bool capture_is_uffd_api(uint64_t request)
 	return (uint32_t)request == UFFDIO_API;
 }
 
+void capture_note_registered(uint64_t fd)
+{
+	has_userfaultfd = true;
+	if (fd < 64 * sizeof(uffds) / sizeof(uffds[0]))
+		uffds[fd / 64] |= 1ull << fd % 64;
+}
+
 bool capture_is_uffd(int fd)
 {
 	return has_userfaultfd && fd >= 0 && (size_t)fd < 64 * sizeof(uffds) / sizeof(uffds[0]) &&
 	       uffds[fd / 64] >> fd % 64 & 1;
-}
-
-/* What the arguments alone don't say. */
-static void complete(struct event *e)
-{
-	const uint64_t *arg = e->call.arg;
-	int64_t ret = e->call.ret;
-	struct vma_desc desc;
-	uint64_t ring;
-
-	switch (e->call.op) {
-	case MM_MMAP:
-		if (ret >= 0 || ret < -SYS_ERR_MAX) {
-			if (!(arg[3] & MAP_ANONYMOUS))
-				look_up_file(e, (uint64_t)ret, (int)arg[4]);
-			else if ((arg[3] & MAP_TYPE) != MAP_PRIVATE || arg[3] & MAP_HUGETLB)
-				look_up_file(e, (uint64_t)ret, -1);
-		} else if ((ret == -ENOMEM || ret == -EINVAL) &&
-			   (arg[3] & (MAP_FIXED | MAP_ANONYMOUS)) == MAP_FIXED) {
-			look_up_failed(e);
-		}
-		break;
-	case MM_SHMAT:
-		e->call.len = segment_bytes((int)arg[0]);
-		if (sys_is_err(ret))
-			break;
-		look_up_file(e, (uint64_t)ret, -1);
-		/* The segment may be gone or unreadable: what was mapped tells as much. */
-		if (!e->call.len && !kmaps_query((uint64_t)ret, &desc, NULL, 0))
-			e->call.len = desc.vm_end - (uint64_t)ret;
-		break;
-	case MM_IO_SETUP:
-		e->call.arg[2] = 0;
-		if (ret || sys_read_user(&ring, (const void *)arg[1], sizeof(ring)) != sizeof(ring) ||
-		    kmaps_query(ring, &desc, NULL, 0) || desc.vm_start != ring)
-			break;
-		e->call.arg[2] = ring;
-		e->call.len = desc.vm_end - desc.vm_start;
-		look_up_file(e, ring, -1);
-		break;
-	case MM_PROCESS_MADVISE:
-		if (is_own_process((int)arg[0]))
-			complete_advice(e);
-		break;
-	case MM_IOCTL:
-		complete_ioctl(e);
-		break;
-	case MM_PRCTL:
-		if (arg[0] == PR_SET_VMA && arg[4]) {
-			sys_read_user_string(e->anon_name, (const char *)arg[4],
-					     sizeof(e->anon_name));
-			e->call.name = e->anon_name;
-		}
-		break;
-	default:
-		break;
-	}
-}
-
-/* Ask the kernel about each boundary the shadow could not be sure of. */
-static void resolve(struct event *e)
-{
-	uint64_t addr = e->effect.start ? e->effect.start - 1 : 0;
-	struct vma_desc desc;
-
-	if (!e->effect.uncertain || !kmaps_has_query())
-		return;
-	while (e->nr_resolved < NR_RESOLVED && !kmaps_query(addr, &desc, NULL, 0) &&
-	       desc.vm_start <= e->effect.end) {
-		if (mm_resolve(&capture_mm, desc.vm_start, desc.vm_end) == 0) {
-			e->resolved[e->nr_resolved][0] = desc.vm_start;
-			e->resolved[e->nr_resolved++][1] = desc.vm_end;
-		}
-		addr = desc.vm_end;
-	}
-	/* The vma the effect pointed to may have been merged away. */
-	if (is_mmap_like(e->call.op) && !sys_is_err(e->call.ret))
-		e->effect.vma = vma_lookup(&capture_mm, (uint64_t)e->call.ret -
-					   (e->call.op == MM_BRK ? 1 : 0));
-}
-
-/* "addr:x length:d" taken apart, once for each call. Under the lock. */
-static const struct arg *args_of(enum mm_op op)
-{
-	static struct arg all[MM_OP_COUNT][7];
-	const char *s = calls[op].args;
-	struct arg *arg = all[op];
-
-	if (arg->key)
-		return arg;
-	for (; *s && arg < all[op] + 6; arg++) {
-		size_t n = (size_t)(strchr(s, ':') - s);
-
-		*arg = (struct arg){ .key = s, .len = n, .is_hex = s[n + 1] == 'x' };
-		s += n + 2;
-		s += *s == ' ';
-	}
-	return all[op];
-}
-
-static void put_args(struct jsonw *w, const struct mm_call *call)
-{
-	const struct arg *arg = args_of(call->op);
-	const uint64_t *value = call->arg;
-
-	jsonw_object(w, "args");
-	for (; arg->key; arg++, value++) {
-		if (arg->is_hex)
-			jsonw_hex_n(w, arg->key, arg->len, *value);
-		else
-			jsonw_num_n(w, arg->key, arg->len, (int64_t)*value);
-	}
-	jsonw_object_end(w);
-}
-
-static void put_file(struct jsonw *w, const struct vma_file *file)
-{
-	jsonw_object(w, "file");
-	verify_put_dev(w, "dev", file->dev_major, file->dev_minor);
-	jsonw_num(w, "inode", (int64_t)file->inode);
-	jsonw_str(w, "name", file->name ? file->name : "");
-	if (file->is_hugetlb)
-		jsonw_bool(w, "hugetlb", true);
-	if (file->no_write)
-		jsonw_bool(w, "no_write", true);
-	if (file->no_exec)
-		jsonw_bool(w, "no_exec", true);
-	if (file->has_close)
-		jsonw_bool(w, "close", true);
-	jsonw_object_end(w);
-}
-
-static void put_result(struct jsonw *w, const struct mm_call *call)
-{
-	if (sys_is_err(call->ret)) {
-		jsonw_str(w, "errno", errname((int)-call->ret));
-		jsonw_num(w, "errno_nr", -call->ret);
-	} else if (is_mmap_like(call->op)) {
-		jsonw_hex(w, "ret", (uint64_t)call->ret);
-	} else {
-		jsonw_num(w, "ret", call->ret);
-	}
-}
-
-static void put_ranges(struct jsonw *w, const struct mm_call *call)
-{
-	jsonw_array(w, "ranges");
-	for (size_t i = 0; i < call->nr_ranges; i++) {
-		jsonw_array(w, NULL);
-		jsonw_hex(w, NULL, call->ranges[i].start);
-		jsonw_hex(w, NULL, call->ranges[i].end);
-		jsonw_array_end(w);
-	}
-	jsonw_array_end(w);
-}
-
-static void put_effect(struct jsonw *w, const struct event *e)
-{
-	int i;
-
-	jsonw_num(w, "map_count", capture_mm.map_count);
-	if (e->effect.vma && is_mmap_like(e->call.op)) {
-		jsonw_array(w, "vma");
-		jsonw_hex(w, NULL, e->effect.vma->vm_start);
-		jsonw_hex(w, NULL, e->effect.vma->vm_end);
-		jsonw_array_end(w);
-	}
-	if (e->nr_resolved) {
-		jsonw_array(w, "resolved");
-		for (i = 0; i < e->nr_resolved; i++) {
-			jsonw_array(w, NULL);
-			jsonw_hex(w, NULL, e->resolved[i][0]);
-			jsonw_hex(w, NULL, e->resolved[i][1]);
-			jsonw_array_end(w);
-		}
-		jsonw_array_end(w);
-	}
-	if (e->effect.predicted)
-		jsonw_hex(w, "predicted", e->effect.predicted);
-}
-
-static void record(const struct event *e)
-{
-	struct jsonw *w = recorder_writer();
-
-	jsonw_event(w, "call");
-	jsonw_num(w, "seq", (int64_t)e->call.event);
-	jsonw_num(w, "t", (int64_t)e->ns);
-	jsonw_num(w, "tid", e->tid);
-	if (thread_is_in_other_process())
-		jsonw_num(w, "pid", sys_getpid());
-	jsonw_str(w, "call", calls[e->call.op].name);
-	put_args(w, &e->call);
-	put_result(w, &e->call);
-	jsonw_str(w, "origin", origins[e->origin]);
-	jsonw_num(w, "stack", e->stack);
-	if (e->call.file)
-		put_file(w, e->call.file);
-	if (e->call.len)
-		jsonw_num(w, "len", (int64_t)e->call.len);
-	if (e->call.name)
-		jsonw_str(w, "name", e->call.name);
-	if (e->call.nr_ranges)
-		put_ranges(w, &e->call);
-	put_effect(w, e);
-	recorder_commit_model(w);
-}
-
-/* Whole pages of [start, start + len), or nothing if that is no range of this address space. */
-static struct verify_range pages(uint64_t start, uint64_t len)
-{
-	start &= ~(MM_PAGE_SIZE - 1);
-	len = (len + MM_PAGE_SIZE - 1) & ~(MM_PAGE_SIZE - 1);
-	if (!len || start + len < start || start + len > capture_mm.task_size)
-		return (struct verify_range){ 0, 0 };
-	return (struct verify_range){ start, start + len };
-}
-
-static enum verify_effect visible_effect(enum mm_op op)
-{
-	switch (op) {
-	case MM_MMAP:
-	case MM_MUNMAP:
-	case MM_MREMAP:
-	case MM_BRK:
-	case MM_REMAP_FILE_PAGES:
-	case MM_SHMAT:
-	case MM_SHMDT:
-	case MM_IO_SETUP:
-	case MM_IO_DESTROY:
-		return VERIFY_MAPPING;
-	case MM_MPROTECT:
-	case MM_PKEY_MPROTECT:
-		return VERIFY_PERMS;
-	default:
-		return VERIFY_NOTHING;
-	}
-}
-
-/*
- * The addresses a call was about, whether or not it did anything: there the shadow must be right.
- * Around them, where vmas were joined, the kernel may know of changes that were not captured.
- */
-static void touched(const struct event *e, struct verify_touched *ret)
-{
-	const uint64_t *arg = e->call.arg;
-	uint64_t now = (uint64_t)e->call.ret;
-	bool failed = sys_is_err(e->call.ret);
-
-	ret->effect = visible_effect(e->call.op);
-	ret->range[0] = ret->range[1] = (struct verify_range){ 0, 0 };
-	switch (e->call.op) {
-	case MM_MMAP:
-		ret->range[0] = failed ? ret->range[0] : pages(now, arg[1]);
-		break;
-	case MM_BRK:
-		ret->range[0] = e->old_brk < now ? pages(e->old_brk, now - e->old_brk) :
-						   pages(now, e->old_brk - now);
-		break;
-	case MM_MREMAP:
-		ret->range[1] = failed ? ret->range[1] : pages(now, arg[2]);
-		/* Of something that nobody saw being mapped: what it is can't be known. */
-		if (!failed && e->effect.start == e->effect.end && !vma_lookup(&capture_mm, arg[0]))
-			ret->effect = VERIFY_NOTHING;
-		/* fallthrough */
-	case MM_MUNMAP:
-	case MM_MPROTECT:
-	case MM_PKEY_MPROTECT:
-	case MM_MADVISE:
-	case MM_MLOCK:
-	case MM_MLOCK2:
-	case MM_MUNLOCK:
-	case MM_MSEAL:
-	case MM_REMAP_FILE_PAGES:
-	case MM_MBIND:
-		ret->range[0] = pages(arg[0], arg[1]);
-		break;
-	case MM_IOCTL:
-		ret->range[0] = pages(arg[3], arg[4]);
-		break;
-	case MM_MLOCKALL:
-	case MM_MUNLOCKALL:
-	case MM_PRCTL:
-	case MM_CLOSE:
-		/* About everything, so also about what was never captured; or about attributes only. */
-		break;
-	default:
-		ret->range[0] = (struct verify_range){ e->effect.start, e->effect.end };
-	}
-	ret->check = ret->range[0];
-	verify_join(&ret->check, &ret->range[1]);
-	verify_join(&ret->check, &(struct verify_range){ e->effect.start, e->effect.end });
 }
 
 /* A release made outside the lock may be stamped before the last checkpoint. */
@@ -605,25 +157,36 @@ static void update_limits(const struct event *e)
 	recorder_commit_model(w);
 }
 
+/* Where a call that failed half-way has stopped, as far as it hinges on what can't be seen. */
+static void ask_where_stopped(struct event *e)
+{
+	struct vma_desc desc;
+	uint64_t addr;
+
+	while (kmaps_has_query() && (addr = mm_ask(&capture_mm, &e->call)))
+		mm_answer(&e->call, addr, kmaps_query(addr, &desc, NULL, 0) ||
+			  desc.vm_start > addr ? NULL : &desc);
+}
+
 /* To the shadow and to the trace. */
 static void tell(struct event *e)
 {
 	update_limits(e);
-	complete(e);
+	event_complete(e);
 	e->call.event = ++seq;
 	e->call.own = e->origin == TRACE_ORIGIN_SELF;
+	ask_where_stopped(e);
 	if (mm_apply(&capture_mm, &e->call, &e->effect))
 		recorder_lost("event", "memory", 1);
-	resolve(e);
-	record(e);
+	event_resolve(e);
+	event_record(e);
 }
 
-/* Telling one may fill a chunk, which is another; chunks are far larger than records. */
-void capture_tell_own_calls(uint64_t ns)
+static void tell_own_calls(uint64_t ns, unsigned int nr)
 {
 	struct own_call call;
 
-	while (own_take(&call)) {
+	for (; nr && own_take(&call); nr--) {
 		own_event.call = (struct mm_call){ .op = call.op, .ret = call.ret };
 		memcpy(own_event.call.arg, call.arg, sizeof(call.arg));
 		own_event.origin = TRACE_ORIGIN_SELF;
@@ -634,6 +197,13 @@ void capture_tell_own_calls(uint64_t ns)
 		own_event.ns = ns;
 		tell(&own_event);
 	}
+}
+
+/* Telling one may fill a chunk, which is another; chunks are far larger than records. */
+void capture_tell_own_calls(uint64_t ns)
+{
+	while (own_nr_pending())
+		tell_own_calls(ns, own_nr_pending());
 }
 
 void capture_own_calls(void)
@@ -669,11 +239,12 @@ static void finish_event(struct event *e)
 {
 	struct verify_touched what;
 
-	capture_tell_own_calls(e->ns);
+	/* Those made before the event's call; what telling them makes came after it. */
+	tell_own_calls(e->ns, own_nr_pending());
 	verify_catch_up(&capture_mm, seq);
 	tell(e);
 	forget_uffd(&e->call);
-	touched(e, &what);
+	event_touched(e, &what);
 	note_text(e);
 	capture_tell_own_calls(e->ns);
 	if (config.verify == VERIFY_EVERY && seq % config.verify_every == 0 &&
@@ -738,38 +309,15 @@ static enum trace_origin origin_of_stack(uint32_t stack)
 /* What the call is about to work on, brought up to date. Under the lock. */
 static void look_before(enum mm_op op, const uint64_t arg[6])
 {
-	struct verify_range range = { 0, 0 }, target = { 0, 0 };
+	struct verify_range range[2];
+	int i;
 
-	if (config.verify != VERIFY_EVERY)
+	if (config.verify != VERIFY_EVERY || !event_range(op, arg, range))
 		return;
-	switch (op) {
-	case MM_MMAP:
-		if (arg[3] & (MAP_FIXED | MAP_FIXED_NOREPLACE))
-			range = pages(arg[0], arg[1]);
-		break;
-	case MM_MREMAP:
-		if (arg[3] & MREMAP_FIXED)
-			target = pages(arg[4], arg[2]);
-		/* fallthrough */
-	case MM_MUNMAP:
-	case MM_MPROTECT:
-	case MM_PKEY_MPROTECT:
-	case MM_MADVISE:
-	case MM_MLOCK:
-	case MM_MLOCK2:
-	case MM_MUNLOCK:
-	case MM_MSEAL:
-	case MM_REMAP_FILE_PAGES:
-	case MM_MBIND:
-		range = pages(arg[0], arg[1]);
-		break;
-	default:
-		break;
+	for (i = 0; i < 2; i++) {
+		if (range[i].start < range[i].end)
+			verify_growth(&capture_mm, range[i].start, range[i].end, seq);
 	}
-	if (range.start < range.end)
-		verify_growth(&capture_mm, range.start, range.end, seq);
-	if (target.start < target.end)
-		verify_growth(&capture_mm, target.start, target.end, seq);
 }
 
 long capture_call(enum mm_op op, long nr, const uint64_t arg[6], enum trace_origin origin)
@@ -781,7 +329,7 @@ long capture_call(enum mm_op op, long nr, const uint64_t arg[6], enum trace_orig
 	long ret;
 
 	if (pass_through(op))
-		return sys_call(nr, (long)arg[0], (long)arg[1], (long)arg[2], (long)arg[3],
+		return sys_forward(nr, (long)arg[0], (long)arg[1], (long)arg[2], (long)arg[3],
 				(long)arg[4], (long)arg[5]);
 	tls.depth++;
 	stack = capture_stack();
@@ -793,7 +341,7 @@ long capture_call(enum mm_op op, long nr, const uint64_t arg[6], enum trace_orig
 	if (blocks)
 		lock_drop(&state);
 	ns = is_release(op) ? recorder_now() : 0;
-	ret = sys_call(nr, (long)arg[0], (long)arg[1], (long)arg[2], (long)arg[3], (long)arg[4],
+	ret = sys_forward(nr, (long)arg[0], (long)arg[1], (long)arg[2], (long)arg[3], (long)arg[4],
 		       (long)arg[5]);
 	if (blocks)
 		lock_take(&state);

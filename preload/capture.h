@@ -64,6 +64,10 @@ bool capture_is_uffd_ioctl(uint64_t request);
 
 /* Was something registered with @fd, so that closing it may change the map? */
 bool capture_is_uffd(int fd);
+/* A range was registered with the userfaultfd @fd. */
+void capture_note_registered(uint64_t fd);
+/* A range was registered with the userfaultfd @fd. */
+void capture_note_registered(uint64_t fd);
 
 /*
  * ioctl(UFFDIO_API), which says whether a monitor thread has to run before munmap() and the like

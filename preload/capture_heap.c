@@ -41,7 +41,7 @@ static struct thread *enter(void)
 /* Out of it. A full chunk may have left something to tell. */
 static void leave(int err)
 {
-	if (own_is_pending())
+	if (own_nr_pending())
 		capture_own_calls();
 	thread_leave();
 	errno = err;

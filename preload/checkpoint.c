@@ -158,6 +158,9 @@ void capture_finish(const char *how, int status)
 	recorder_commit(w);
 	capture_tell_own_calls(recorder_now());
 	recorder_trim();
-	lock_drop(&state);
+	if (!strcmp(how, "_exit"))
+		lock_drop_for_end(&state);
+	else
+		lock_drop(&state);
 	tls.depth--;
 }

@@ -12,6 +12,7 @@
 #include "exec.h"
 #include "fds.h"
 #include "lock.h"
+#include "seccomp.h"
 #include "sud.h"
 #include "sys.h"
 #include "task.h"
@@ -77,7 +78,7 @@ static bool is_fork(long nr, const uint64_t *arg)
 
 static long make(long nr, const uint64_t *a)
 {
-	return sys_call(nr, (long)a[0], (long)a[1], (long)a[2], (long)a[3], (long)a[4], (long)a[5]);
+	return sys_forward(nr, (long)a[0], (long)a[1], (long)a[2], (long)a[3], (long)a[4], (long)a[5]);
 }
 
 static long fork_by_number(long nr, const uint64_t *arg)
@@ -128,6 +129,8 @@ long dispatch(long nr, const uint64_t arg[6], enum dispatch_way way)
 		return make(nr, arg);
 	if (nr == SYS_execve || nr == SYS_execveat)
 		return exec_call(nr, arg);
+	if (seccomp_is_set(nr, arg) && !tls.vfork_child)
+		return seccomp_set(nr, arg);
 	if (tls.vfork_child)
 		return make(nr, arg);
 	if (is_fork(nr, arg))

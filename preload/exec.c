@@ -256,7 +256,7 @@ static bool complete(struct env *env)
 
 static long make(long nr, const uint64_t *a)
 {
-	return sys_call(nr, (long)a[0], (long)a[1], (long)a[2], (long)a[3], (long)a[4], 0);
+	return sys_forward(nr, (long)a[0], (long)a[1], (long)a[2], (long)a[3], (long)a[4], 0);
 }
 
 /* Apart, for its frame: the stack of a posix_spawn() child is small. */

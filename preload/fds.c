@@ -123,7 +123,7 @@ static int close_part(unsigned int first, unsigned int last, unsigned int flags)
 {
 	if (first > last)
 		return 0;
-	return (int)sys_call(SYS_close_range, first, last, flags, 0, 0, 0);
+	return (int)sys_forward(SYS_close_range, first, last, flags, 0, 0, 0);
 }
 
 int fds_close_range(unsigned int first, unsigned int last, unsigned int flags)
@@ -133,7 +133,7 @@ int fds_close_range(unsigned int first, unsigned int last, unsigned int flags)
 
 	/* Ours are close-on-exec already: marking them is no harm, closing them would be. */
 	if (first > last || flags & CLOSE_RANGE_CLOEXEC)
-		return (int)sys_call(SYS_close_range, first, last, flags, 0, 0, 0);
+		return (int)sys_forward(SYS_close_range, first, last, flags, 0, 0, 0);
 	for (;;) {
 		lowest = -1;
 		for (i = 0; i < FDS_MAX; i++) {

@@ -42,20 +42,20 @@ EXPORT int dup2(int from, int to)
 {
 	if (from != to && protects(to))
 		fds_vacate(to);
-	return (int)hook_result(sys_call(SYS_dup2, from, to, 0, 0, 0, 0));
+	return (int)hook_result(sys_forward(SYS_dup2, from, to, 0, 0, 0, 0));
 }
 
 EXPORT int dup3(int from, int to, int flags)
 {
 	if (from != to && protects(to))
 		fds_vacate(to);
-	return (int)hook_result(sys_call(SYS_dup3, from, to, flags, 0, 0, 0));
+	return (int)hook_result(sys_forward(SYS_dup3, from, to, flags, 0, 0, 0));
 }
 
 EXPORT int close_range(unsigned int first, unsigned int last, int flags)
 {
 	if (!capture_is_on() || tls.vfork_child)
-		return (int)hook_result(sys_call(SYS_close_range, first, last, flags, 0, 0, 0));
+		return (int)hook_result(sys_forward(SYS_close_range, first, last, flags, 0, 0, 0));
 	return (int)hook_result(fds_close_range(first, last, (unsigned int)flags));
 }
 
@@ -76,7 +76,7 @@ EXPORT void closefrom(int lowest)
 /* libunwind keeps a pipe to probe addresses with: out of the program's way with it. */
 EXPORT int pipe2(int fds[2], int flags)
 {
-	int ret = (int)hook_result(sys_call(SYS_pipe2, (long)fds, flags, 0, 0, 0, 0));
+	int ret = (int)hook_result(sys_forward(SYS_pipe2, (long)fds, flags, 0, 0, 0, 0));
 
 	if (!ret && modules_is_own((uintptr_t)CALLER)) {
 		fds[0] = fds_adopt(fds[0]);

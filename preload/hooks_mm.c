@@ -18,6 +18,7 @@
 
 #include "arena.h"
 #include "capture.h"
+#include "dispatch.h"
 #include "hooks.h"
 #include "lock.h"
 #include "modules.h"
@@ -232,8 +233,8 @@ EXPORT int prctl(int option, ...)
 	case 67:	/* PR_SET_MEMORY_MERGE, not in Debian 12's headers */
 		return (int)CAPTURE(MM_PRCTL, SYS_prctl, U(option), a[0], a[1], a[2], a[3]);
 	default:
-		return (int)hook_result(sys_call(SYS_prctl, option, (long)a[0], (long)a[1],
-						 (long)a[2], (long)a[3], 0));
+		return (int)hook_result(dispatch(SYS_prctl, ARGS(U(option), a[0], a[1], a[2], a[3]),
+						 DISPATCH_BY_NUMBER));
 	}
 }
 
@@ -250,7 +251,7 @@ EXPORT int ioctl(int fd, unsigned long request, ...)
 		return (int)CAPTURE(MM_IOCTL, SYS_ioctl, U(fd), request, arg);
 	if (capture_is_uffd_api(request))
 		return (int)hook_result(capture_uffd_api(fd, arg));
-	return (int)hook_result(sys_call(SYS_ioctl, fd, (long)request, (long)arg, 0, 0, 0));
+	return (int)hook_result(sys_forward(SYS_ioctl, fd, (long)request, (long)arg, 0, 0, 0));
 }
 
 /* libaio's wrappers return -errno, and are not libc's; programs that link them reach us here. */
@@ -282,7 +283,7 @@ static long set_limit(pid_t pid, int resource, const struct rlimit *limit, struc
 {
 	if ((!pid || pid == sys_getpid()) && limits_memory(resource, limit))
 		capture_shrink();
-	return hook_result(sys_call(SYS_prlimit64, pid, resource, (long)limit, (long)old, 0, 0));
+	return hook_result(sys_forward(SYS_prlimit64, pid, resource, (long)limit, (long)old, 0, 0));
 }
 
 EXPORT int setrlimit(__rlimit_resource_t resource, const struct rlimit *limit)

@@ -277,7 +277,7 @@ static long close_terminal(void)
 		return -ENODEV;
 	}
 	for (to = 0; to <= 2; to++)
-		sys_call(SYS_dup2, fd, to, 0, 0, 0, 0);
+		sys_forward(SYS_dup2, fd, to, 0, 0, 0, 0);
 	if (fd > 2)
 		sys_close(fd);
 	return 0;
@@ -292,10 +292,10 @@ EXPORT int daemon(int nochdir, int noclose)
 		return -1;
 	if (pid)
 		_exit(0);
-	if (hook_result(sys_call(SYS_setsid, 0, 0, 0, 0, 0, 0)) < 0)
+	if (hook_result(sys_forward(SYS_setsid, 0, 0, 0, 0, 0, 0)) < 0)
 		return -1;
 	if (!nochdir)
-		sys_call(SYS_chdir, (long)"/", 0, 0, 0, 0, 0);
+		sys_forward(SYS_chdir, (long)"/", 0, 0, 0, 0, 0);
 	return noclose ? 0 : (int)hook_result(close_terminal());
 }
 

@@ -7,6 +7,7 @@
 #include <linux/ioctl.h>
 #include <linux/types.h>
 #include <string.h>
+#include <sys/syscall.h>
 
 #include "fds.h"
 #include "sys.h"
@@ -91,6 +92,21 @@ int kmaps_init(bool text_only)
 bool kmaps_has_query(void)
 {
 	return has_query;
+}
+
+bool kmaps_is_allowed(void)
+{
+	const long request[6] = { fds_now(maps_fd), PROCMAP_QUERY_IOCTL };
+	const long read[6] = { fds_now(maps_fd) };
+
+	if (!sys_filter)
+		return true;
+	return has_query ? sys_filter(SYS_ioctl, request) : sys_filter(SYS_pread64, read);
+}
+
+void kmaps_use_text(void)
+{
+	has_query = false;
 }
 
 /* The program may have closed our descriptor behind the hooks' back. */

@@ -21,6 +21,10 @@
 int kmaps_init(bool text_only);
 bool kmaps_has_query(void);
 
+/* Does the program's sandbox let the calls of the source in use through? */
+bool kmaps_is_allowed(void);
+void kmaps_use_text(void);
+
 /**
  * kmaps_query() - The first vma with vm_end > @addr.
  * @name: room for the name, @ret_desc->name points to it; NULL: the name is not wanted (cheaper).

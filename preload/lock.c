@@ -2,6 +2,7 @@
 /* A futex mutex (0 free, 1 taken, 2 taken with waiters) behind a blocked signal mask. */
 #include "lock.h"
 
+#include <limits.h>
 #include <signal.h>
 #include <sys/syscall.h>
 
@@ -14,6 +15,8 @@
 #define KERNEL_SIGSET_SIZE 8
 
 static uint32_t word;
+static uint32_t ending_tid;	/* under the lock: who is about to end the process, 0: nobody */
+static int ending_pid;
 static volatile bool has_handlers = true;
 
 void lock_note_handler(void)
@@ -34,31 +37,81 @@ void lock_trust_sites(void)
 	has_handlers = found;
 }
 
-void lock_take(struct lock_state *ret_state)
+static void take(void)
 {
 	uint32_t seen = 0;
 
-	ret_state->blocked = has_handlers;
-	if (ret_state->blocked)
-		sys_block_signals(&ret_state->signals);
 	if (!__atomic_compare_exchange_n(&word, &seen, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED)) {
 		while (__atomic_exchange_n(&word, 2, __ATOMIC_ACQUIRE))
 			sys_futex_wait(&word, 2);
 	}
+}
+
+static void drop(void)
+{
+	if (__atomic_exchange_n(&word, 0, __ATOMIC_RELEASE) == 2)
+		sys_futex_wake(&word, 1);
+}
+
+/* With the lock held, on return as well; most often there is none. */
+static void wait_for_end(void)
+{
+	uint32_t tid;
+
+	while ((tid = ending_tid)) {
+		if ((uint32_t)sys_gettid() == tid) {
+			__atomic_store_n(&ending_tid, 0, __ATOMIC_RELAXED);
+			sys_futex_wake(&ending_tid, INT_MAX);
+			return;
+		}
+		if (sys_getpid() != ending_pid)
+			return;
+		drop();
+		sys_futex_wait(&ending_tid, tid);
+		take();
+	}
+}
+
+static void enter(void)
+{
+	take();
+	if (ending_tid)
+		wait_for_end();
 	/* A SIGSYS handler's own calls pass straight through. */
 	tls.locked = true;
+}
+
+void lock_take(struct lock_state *ret_state)
+{
+	ret_state->blocked = has_handlers;
+	if (ret_state->blocked)
+		sys_block_signals(&ret_state->signals);
+	enter();
+}
+
+void lock_take_open(struct lock_state *ret_state)
+{
+	ret_state->blocked = false;
+	enter();
 }
 
 void lock_drop(const struct lock_state *state)
 {
 	tls.locked = false;
-	if (__atomic_exchange_n(&word, 0, __ATOMIC_RELEASE) == 2)
-		sys_futex_wake(&word, 1);
+	drop();
 	if (state->blocked)
 		sys_restore_signals(&state->signals);
 }
 
+void lock_drop_for_end(const struct lock_state *state)
+{
+	ending_pid = sys_getpid();
+	ending_tid = (uint32_t)sys_gettid();
+	lock_drop(state);
+}
+
 void lock_reset(void)
 {
+	ending_tid = 0;
 	__atomic_store_n(&word, 0, __ATOMIC_RELEASE);
 }

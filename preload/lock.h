@@ -25,7 +25,17 @@ void lock_trust_sites(void);
 void lock_note_handler(void);
 
 void lock_take(struct lock_state *ret_state);
+/* With signals as they are: a handler's calls in between pass straight through, counted as lost. */
+void lock_take_open(struct lock_state *ret_state);
 void lock_drop(const struct lock_state *state);
+
+/**
+ * lock_drop_for_end() - Drop the lock right before exit_group(2).
+ *
+ * No other thread of this process gets it again: it would be killed between a call and its record. A task of another process that shares the memory gets it as ever; so does every thread
+ * if the caller takes the lock once more, for then the end has not come.
+ */
+void lock_drop_for_end(const struct lock_state *state);
 
 /* In the child of a fork: unlocked, whoever held it; the signal mask stays as it is. */
 void lock_reset(void);

@@ -15,7 +15,7 @@
 static struct own_call calls[NR_CALLS];
 static unsigned int first, nr_kept;
 
-bool own_is_pending(void)
+unsigned int own_nr_pending(void)
 {
 	return __atomic_load_n(&nr_kept, __ATOMIC_RELAXED);
 }

@@ -43,7 +43,7 @@ int own_grow(uint64_t end, uint64_t bytes);
 bool own_take(struct own_call *ret_call);
 /* For what might as well not be done: half of the room is for what must be. */
 bool own_has_room(void);
-bool own_is_pending(void);	/* a hint, without the lock */
+unsigned int own_nr_pending(void);	/* a hint, without the lock */
 /* They are in the map that is told next. */
 void own_forget(void);
 

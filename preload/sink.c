@@ -43,6 +43,7 @@ static struct {
 	char *window;
 	size_t window_bytes;
 	uint64_t length;	/* bytes handed out (file) or written (stream) */
+	uint64_t ready;		/* file: bytes that exist already, or less than length */
 	dev_t dev;
 	ino_t ino;
 	int err;
@@ -383,7 +384,7 @@ int sink_open(bool child)
 	sink.fd = -1;
 	sink.broken = sink.is_file = sink.is_socket = false;
 	sink.path[0] = '\0';
-	sink.length = 0;
+	sink.length = sink.ready = 0;
 	if (!strncmp(config.out, "fd:", 3))
 		return child ? -ENOTSUP : open_inherited(config.out + 3);
 	if (!strncmp(config.out, "unix:", 5))
@@ -455,6 +456,8 @@ static bool extend_blocked(size_t size)
 	long n;
 	int err;
 
+	if (end <= sink.ready)
+		return true;
 	if (!still_ours()) {
 		sink.err = -EBADF;
 		return false;
@@ -509,6 +512,12 @@ char *sink_chunk(size_t want, size_t *ret_size)
 	sink.length += size;
 	*ret_size = size;
 	return chunk;
+}
+
+void sink_reserve(size_t bytes)
+{
+	if (sink.is_file && extend(bytes))
+		sink.ready = sink.length + bytes;
 }
 
 void sink_retire(char *chunk, size_t size)

@@ -198,6 +198,7 @@ static int begin_trace(struct mm *old)
 		config.verify = kmaps_has_query() ? VERIFY_EVERY : VERIFY_CHECKPOINT;
 	mm_init(&capture_mm, &mm_memory);
 	process_fill_mm(&capture_mm);
+	capture_mm.is_inherited = old;
 	err = snapshot_take(&capture_mm, old);
 	if (err)
 		return err;

@@ -99,13 +99,13 @@ long sud_sigprocmask(const uint64_t arg[6])
 	uint64_t set;
 
 	if (!arg[1] || arg[3] != KERNEL_SIGSET_SIZE)
-		return sys_call(SYS_rt_sigprocmask, (long)arg[0], (long)arg[1], (long)arg[2],
+		return sys_forward(SYS_rt_sigprocmask, (long)arg[0], (long)arg[1], (long)arg[2],
 				(long)arg[3], 0, 0);
 	if (sys_read_user(&set, (const void *)arg[1], sizeof(set)) != sizeof(set))
 		return -EFAULT;
 	if (arg[0] != SIG_UNBLOCK)
 		set &= ~SIGSYS_BIT;
-	return sys_call(SYS_rt_sigprocmask, (long)arg[0], (long)&set, (long)arg[2], (long)arg[3], 0, 0);
+	return sys_forward(SYS_rt_sigprocmask, (long)arg[0], (long)&set, (long)arg[2], (long)arg[3], 0, 0);
 }
 
 /* The mask that holds again once our handler returns. */
@@ -142,7 +142,7 @@ long sud_sigaction(const uint64_t arg[6])
 		return -EFAULT;
 	if (arg[0] != SIGSYS) {
 		action.mask &= ~SIGSYS_BIT;
-		return sys_call(SYS_rt_sigaction, (long)arg[0], arg[1] ? (long)&action : 0,
+		return sys_forward(SYS_rt_sigaction, (long)arg[0], arg[1] ? (long)&action : 0,
 				(long)arg[2], (long)arg[3], 0, 0);
 	}
 	if (write_user(arg[2], &old, sizeof(old)))
@@ -174,7 +174,7 @@ static void forward(int sig, siginfo_t *info, void *context)
 /* The kernel takes the alternate stack from the saved state again: change it there too. */
 static long sigaltstack_of_context(const uint64_t arg[6], ucontext_t *uc)
 {
-	long ret = sys_call(SYS_sigaltstack, (long)arg[0], (long)arg[1], 0, 0, 0, 0);
+	long ret = sys_forward(SYS_sigaltstack, (long)arg[0], (long)arg[1], 0, 0, 0, 0);
 
 	if (!ret && arg[0])
 		sys_call(SYS_sigaltstack, 0, (long)&uc->uc_stack, 0, 0, 0, 0);

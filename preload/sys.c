@@ -15,6 +15,9 @@
 #include "no_heap.h"
 
 #define KERNEL_SIGSET_SIZE 8
+#define NOT_BLOCKED (~0ull)	/* no mask of the kernel's: SIGKILL is never in one */
+
+sys_filter_fn *sys_filter;
 
 void *sys_mmap(void *addr, size_t len, int prot, int flags, int fd, off_t offset)
 {
@@ -119,13 +122,15 @@ void sys_block_signals(uint64_t *ret_old)
 	/* A blocked SIGSYS kills; a sandbox's handler for it must run, whoever makes the call. */
 	static const uint64_t all = ~(1ull << (SIGSYS - 1));
 
-	sys_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)ret_old, KERNEL_SIGSET_SIZE,
-		 0, 0);
+	if (sys_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)&all, (long)ret_old, KERNEL_SIGSET_SIZE,
+		     0, 0))
+		*ret_old = NOT_BLOCKED;
 }
 
 void sys_restore_signals(const uint64_t *old)
 {
-	sys_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)old, 0, KERNEL_SIGSET_SIZE, 0, 0);
+	if (*old != NOT_BLOCKED)
+		sys_call(SYS_rt_sigprocmask, SIG_SETMASK, (long)old, 0, KERNEL_SIGSET_SIZE, 0, 0);
 }
 
 void sys_discard_signal(int sig)

@@ -7,6 +7,7 @@
 #ifndef VMTRACE_SYS_H
 #define VMTRACE_SYS_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -21,10 +22,24 @@ static inline bool sys_is_err(long ret)
 	return (unsigned long)ret > -(unsigned long)SYS_ERR_MAX - 1;
 }
 
-/* The instruction itself, in sys_x86_64.S's calling convention. */
-long sys_call(long nr, long a, long b, long c, long d, long e, long f);
+/* The instruction itself, in sys_x86_64.S's calling convention: for calls that are the program's. */
+long sys_forward(long nr, long a, long b, long c, long d, long e, long f);
+extern const char sys_instruction[] __attribute__((visibility("hidden")));
 /* A `syscall; ret` elsewhere that it uses instead, if not NULL. */
 extern void *sys_gadget __attribute__((visibility("hidden")));
+
+/* Whether the program's sandbox lets a call of ours through; NULL: there is none. */
+typedef bool sys_filter_fn(long nr, const long arg[6]);
+extern sys_filter_fn *sys_filter;
+
+/* A call of our own. -EPERM: not made, the sandbox forbids it. */
+static inline long sys_call(long nr, long a, long b, long c, long d, long e, long f)
+{
+	if (__builtin_expect(sys_filter != NULL, false) &&
+	    !sys_filter(nr, (const long[6]){ a, b, c, d, e, f }))
+		return -EPERM;
+	return sys_forward(nr, a, b, c, d, e, f);
+}
 
 /* Front to back, which memcpy() does not promise: a kill leaves a prefix, never a hole. */
 void sys_copy_forward(void *dst, const void *src, size_t len);

@@ -2,11 +2,11 @@
 /* The pieces that need the machine's registers: the system call itself and an ordered copy. */
 	.text
 
-/* long sys_call(long nr, long a, long b, long c, long d, long e, long f) */
-	.globl	sys_call
-	.hidden	sys_call
-	.type	sys_call, @function
-sys_call:
+/* long sys_forward(long nr, long a, long b, long c, long d, long e, long f) */
+	.globl	sys_forward
+	.hidden	sys_forward
+	.type	sys_forward, @function
+sys_forward:
 	.cfi_startproc
 	mov	%rdi, %rax
 	mov	%rsi, %rdi
@@ -18,11 +18,14 @@ sys_call:
 	mov	sys_gadget(%rip), %r11
 	test	%r11, %r11
 	jnz	1f
+	.globl	sys_instruction
+	.hidden	sys_instruction
+sys_instruction:
 	syscall
 	ret
 1:	jmp	*%r11
 	.cfi_endproc
-	.size	sys_call, .-sys_call
+	.size	sys_forward, .-sys_forward
 
 /* void sys_copy_forward(void *dst, const void *src, size_t len) */
 	.globl	sys_copy_forward

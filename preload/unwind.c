@@ -22,6 +22,7 @@
 #define LAST_WORDS 32	/* of that frame */
 
 static bridge_code_fn *find_code;
+static volatile bool is_stopped;
 static uintptr_t stack_end;	/* of the main thread, where the kernel has put it */
 
 void unwind_init(bridge_code_fn *find, uintptr_t end)
@@ -164,14 +165,19 @@ static __attribute__((noinline)) int walk_stack(void **ips, int max, bool *ret_e
 	return n;
 }
 
+void unwind_stop(void)
+{
+	is_stopped = true;
+}
+
 int unwind_stack(void **ips, int max, bool *ret_cut)
 {
 	int want = max + OWN_FRAMES < UNWIND_MAX ? max + OWN_FRAMES : UNWIND_MAX;
-	int n = unw_backtrace(ips, want), i, kept = 0;
+	int n = is_stopped ? 0 : unw_backtrace(ips, want), i, kept = 0;
 	void *raw_ip = (void *)tls.raw_ip;
 	bool end = true;
 
-	if (n < want && (n <= 0 || !is_bottom((uintptr_t)ips[n - 1])))
+	if (n < want && !is_stopped && (n <= 0 || !is_bottom((uintptr_t)ips[n - 1])))
 		n = walk_stack(ips, want, &end);
 	for (i = 0; i < n; i++) {
 		/* Above a dispatched call: the handler and the kernel's signal frame. */

@@ -18,6 +18,9 @@
  */
 void unwind_init(bridge_code_fn *find_code, uintptr_t stack_end);
 
+/* No stack from now on: the program's sandbox may kill for what the unwinder does by itself. */
+void unwind_stop(void);
+
 /**
  * unwind_stack() - Return addresses, innermost first, without vmtrace's own frames.
  * @ips: room for UNWIND_MAX. NULL stands where frames may be missing (bridge.h).

@@ -203,6 +203,9 @@ struct mm_range {
  *         far as known; NULL: anonymous or unknown.
  * @ranges, @nr_ranges: process_madvise: what the calling process advises itself about, in order.
  * @name:  prctl(PR_SET_VMA_ANON_NAME)'s string, else NULL.
+ * @passed, @stopped: of a failed walk over several vmas, which the model can't follow where the reason
+ *         may be a flag in doubt: the last address that it is known to have got over, and the one it
+ *         is known not to; 0: unknown. See mm_ask().
  * @event: sequence number, stored in the vmas it makes.
  * @own:   vmtrace's own mapping.
  */
@@ -215,6 +218,7 @@ struct mm_call {
 	const struct mm_range *ranges;
 	size_t nr_ranges;
 	const char *name;
+	uint64_t passed, stopped;
 	uint64_t event;
 	bool own;
 };
@@ -244,6 +248,7 @@ struct mm {
 	void *names;			/* interned names, private to names.c */
 
 	uint32_t rules;			/* enum mm_rule */
+	bool is_inherited;		/* a fork child whose map was read: its anon_vmas are chained */
 	int mm_users;			/* tasks that share it */
 	int mm_count;			/* references; mm_users together count as one */
 	uint32_t map_count, map_count_peak, max_map_count;
@@ -282,6 +287,22 @@ void mm_init(struct mm *mm, const struct mm_alloc *mem);
  * Return: 0, -EINVAL if it is empty, unaligned or overlaps, -ENOMEM; @mm unchanged on failure.
  */
 int mm_insert(struct mm *mm, const struct vma_desc *desc);
+
+/**
+ * mm_ask() - Where does it show how far a call has come that failed half-way?
+ *
+ * To be asked of the kernel before mm_apply(), and answered by mm_answer(), until there is no more.
+ * Without an answer mm_apply() takes the likelier outcome and reports doubt.
+ * Return: an address, 0: nowhere, or there is no doubt.
+ */
+uint64_t mm_ask(struct mm *mm, const struct mm_call *call);
+
+/**
+ * mm_answer() - The kernel's answer to mm_ask(): sets @call's passed or stopped.
+ * @addr: as mm_ask() returned it.
+ * @desc: the vma that contains @addr, NULL if nothing is mapped there.
+ */
+void mm_answer(struct mm_call *call, uint64_t addr, const struct vma_desc *desc);
 
 /**
  * mm_apply() - Replay one call on the model.

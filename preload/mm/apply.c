@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "ops.h"
+#include "vma.h"
 
 static int no_effect(struct mm_txn *txn)
 {
@@ -41,6 +42,34 @@ static const mm_op_fn ops[MM_OP_COUNT] = {
 	[MM_IOCTL] = op_ioctl,
 	[MM_CLOSE] = op_close,
 };
+
+uint64_t mm_ask(struct mm *mm, const struct mm_call *call)
+{
+	if (call->ret >= 0 || call->stopped)
+		return 0;
+	switch (call->op) {
+	case MM_MREMAP:
+		return ask_mremap(mm, call);
+	case MM_MPROTECT:
+	case MM_PKEY_MPROTECT:
+		return ask_mprotect(mm, call);
+	default:
+		return 0;
+	}
+}
+
+/* What mremap has moved is gone; what mprotect has got over has the access rights it asked for. */
+void mm_answer(struct mm_call *call, uint64_t addr, const struct vma_desc *desc)
+{
+	bool done = !desc;
+
+	if (call->op != MM_MREMAP)
+		done = desc && !((desc->vm_flags ^ call->arg[2]) & VM_ACCESS_FLAGS);
+	if (done)
+		call->passed = addr;
+	else
+		call->stopped = addr;
+}
 
 static void note_peaks(struct mm *mm)
 {

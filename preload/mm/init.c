@@ -106,6 +106,9 @@ int vma_from_desc(struct mm *mm, struct vma *vma, const struct vma_desc *desc)
 		return 0;
 	vma->anon_vma_id = ++mm->next_anon_vma_id;
 	vma->anon_vma = desc->anon_vma ? ANON_VMA_PRESENT : ANON_VMA_UNKNOWN;
+	/* Pages that are gone may have left one behind; what came after the fork has a simple chain. */
+	if (mm->is_inherited)
+		vma->anon_vma_forked = desc->anon_vma ? ANON_VMA_FORKED_YES : ANON_VMA_FORKED_MAYBE;
 	return 0;
 }
 

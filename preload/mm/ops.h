@@ -33,6 +33,10 @@ int op_prctl(struct mm_txn *txn);
 int op_ioctl(struct mm_txn *txn);
 int op_close(struct mm_txn *txn);
 
+/* mm_ask() of those calls that can fail half-way for a flag in doubt. */
+uint64_t ask_mprotect(struct mm *mm, const struct mm_call *call);
+uint64_t ask_mremap(struct mm *mm, const struct mm_call *call);
+
 /* Shared by the operations. */
 
 /** span_is_sane() - Page aligned, not empty, no overflow. What lies beyond the end is a hole. */

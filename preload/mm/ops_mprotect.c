@@ -64,11 +64,73 @@ static bool refused(const struct vma *vma, const struct vma *want, int64_t err)
 	case -EACCES:
 		return want->vm_flags & ~may & VM_ACCESS_FLAGS;
 	case -EPERM:
-		/* The first of which nobody knows: what grows out of sealed memory is sealed, too. */
-		return (vma->vm_flags | vma->vm_flags_unknown) & VM_SEALED;
+		return vma->vm_flags & ~vma->vm_flags_unknown & VM_SEALED;
 	default:
 		return false;
 	}
+}
+
+/* What grows out of sealed memory is sealed, too, and is known from a comparison only. */
+static bool may_be_refused(const struct vma *vma, int64_t err)
+{
+	return err == -EPERM && (vma->vm_flags_unknown & VM_SEALED);
+}
+
+static uint64_t walk_start(const struct vma *vma, const struct mm_call *call)
+{
+	return call->arg[2] & PROT_GROWSDOWN ? vma->vm_start : call->arg[0];
+}
+
+/*
+ * It shows at the first vma that the call changes visibly, from one on that may be sealed. Those in
+ * between have no marks of it.
+ */
+uint64_t ask_mprotect(struct mm *mm, const struct mm_call *call)
+{
+	uint64_t start = call->arg[0], end = start + page_align(call->arg[1]);
+	bool in_doubt = false;
+	struct vma *vma, want;
+
+	if (!span_is_sane(start, end))
+		return 0;
+	vma = find_vma_intersection(mm, start, end);
+	if (vma)
+		start = walk_start(vma, call);
+	for (; vma && vma->vm_start < end && vma->vm_start <= start; vma = vma->vm_next) {
+		wanted_flags(mm, vma, call, &want);
+		if (refused(vma, &want, call->ret))
+			return 0;
+		in_doubt |= may_be_refused(vma, call->ret);
+		if (in_doubt && ((want.vm_flags ^ vma->vm_flags) & VM_ACCESS_FLAGS)) {
+			if (start > call->passed)
+				return start;
+			in_doubt = false;
+		}
+		start = vma->vm_end;
+	}
+	return 0;
+}
+
+/* May the walk have ended at @addr, in @vma? What the kernel has answered is learnt. */
+static bool may_stop(struct mm_txn *txn, struct vma *vma, uint64_t addr, bool *in_doubt)
+{
+	const struct mm_call *call = txn->call;
+	bool maybe = may_be_refused(vma, call->ret);
+
+	if (maybe && addr <= call->passed) {
+		vma_set_flags(txn, vma, vma->vm_flags & ~VM_SEALED);
+		vma->vm_flags_unknown &= ~VM_SEALED;
+		return false;
+	}
+	if (call->stopped && addr >= call->stopped) {
+		if (maybe && !*in_doubt) {
+			vma_set_flags(txn, vma, vma->vm_flags | VM_SEALED);
+			vma->vm_flags_unknown &= ~VM_SEALED;
+		}
+		return true;
+	}
+	*in_doubt |= maybe;
+	return maybe && !call->stopped;
 }
 
 /* Will the walk meet the reason for the failure? If not, nothing may be changed on the way. */
@@ -80,7 +142,7 @@ static bool explained(struct mm_txn *txn, struct vma *vma, uint64_t start, uint6
 
 	for (; vma && vma->vm_start < end && vma->vm_start <= start; vma = vma->vm_next) {
 		wanted_flags(mm, vma, call, &want);
-		if (refused(vma, &want, call->ret))
+		if (refused(vma, &want, call->ret) || may_be_refused(vma, call->ret))
 			return true;
 		if (vma->vm_end >= end)
 			return call->ret == -EINVAL || (call->ret == -ENOMEM &&
@@ -96,6 +158,7 @@ int op_mprotect(struct mm_txn *txn)
 	struct mm *mm = txn->mm;
 	uint64_t start = call->arg[0], end = start + page_align(call->arg[1]), cur;
 	struct vma *vma, want;
+	bool in_doubt = false;
 
 	if (!span_is_sane(start, end) ||
 	    (call->ret == -EINVAL && !mm_is_indivisible(mm, start, end)))
@@ -107,7 +170,7 @@ int op_mprotect(struct mm_txn *txn)
 	if (vma && (call->arg[2] & PROT_GROWSDOWN)) {
 		if (call->ret == -EINVAL)
 			return 0;
-		start = vma->vm_start;
+		start = walk_start(vma, call);
 	}
 	if (!vma || vma->vm_start > start)
 		return 0;
@@ -122,6 +185,12 @@ int op_mprotect(struct mm_txn *txn)
 		if (!vma)
 			break;
 		vma_learn_faults(mm, vma);
+		if (may_stop(txn, vma, cur, &in_doubt)) {
+			/* Nobody was asked. */
+			if (!call->stopped)
+				txn_doubt(txn, cur, end);
+			break;
+		}
 		wanted_flags(mm, vma, call, &want);
 		if (refused(vma, &want, call->ret))
 			break;

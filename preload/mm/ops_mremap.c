@@ -203,7 +203,7 @@ static int check_vma(const struct remap *r, const struct vma *vma)
 
 	if (!vma)
 		return -EFAULT;
-	if (vma->vm_flags & VM_SEALED)
+	if (vma->vm_flags & ~vma->vm_flags_unknown & VM_SEALED)
 		return -EPERM;
 	if (r->new_len <= old_len && !implies_new)
 		return 0;
@@ -315,10 +315,13 @@ static int remap_one(struct mm_txn *txn, struct remap *r, bool last)
 	return 0;
 }
 
-/* SysV shm and /dev/zero have a get_unmapped_area of their own, which the kernel doesn't trust. */
+/*
+ * SysV shm and /dev/zero have a get_unmapped_area of their own, which the kernel doesn't trust. Of a
+ * registration with a userfaultfd only what is known counts, see doubtful_flags().
+ */
 static bool may_move_several(const struct vma *vma)
 {
-	if (vma->vm_flags & VM_UFFD_MASK)
+	if (vma->vm_flags & ~vma->vm_flags_unknown & VM_UFFD_MASK)
 		return false;
 	return !vma_is_file(vma) || !(vma->has_close || vma_is_anonymous(vma));
 }
@@ -329,8 +332,47 @@ static bool may_move_several(const struct vma *vma)
  */
 static bool unseen_seal(struct mm *mm, const struct mm_call *call, const struct remap *r)
 {
-	return call->ret == -EPERM && !sealed_within(mm, r->addr, r->addr + r->old_len) &&
+	return call->ret == -EPERM && !call->passed && !call->stopped &&
+	       !sealed_within(mm, r->addr, r->addr + r->old_len) &&
 	       !sealed_within(mm, r->new_addr, r->new_addr + r->new_len);
+}
+
+/* The flags of which nobody knows whether the call has failed for them at @vma, one of several. */
+static uint64_t doubtful_flags(const struct vma *vma, int64_t err, bool several)
+{
+	switch (err) {
+	case -EFAULT:
+		return several ? vma->vm_flags_unknown & VM_UFFD_MASK : 0;
+	case -EPERM:
+		return vma->vm_flags_unknown & VM_SEALED;
+	default:
+		return 0;
+	}
+}
+
+/* Did the move end before @vma, as far as is known? What the kernel has answered is learnt. */
+static bool stops_at(struct mm_txn *txn, const struct remap *whole, struct vma *vma, uint64_t addr,
+		     uint64_t doubtful)
+{
+	const struct mm_call *call = txn->call;
+
+	if (!doubtful)
+		return false;
+	if (addr <= call->passed) {
+		vma_set_flags(txn, vma, vma->vm_flags & ~doubtful);
+		vma->vm_flags_unknown &= ~doubtful;
+		return false;
+	}
+	if (!call->stopped) {
+		txn_doubt(txn, addr, whole->addr + whole->old_len);
+		txn_doubt(txn, whole->new_addr, whole->new_addr + whole->new_len);
+		return vma->vm_flags & doubtful;
+	}
+	if (addr >= call->stopped && doubtful == VM_SEALED) {
+		vma_set_flags(txn, vma, vma->vm_flags | VM_SEALED);
+		vma->vm_flags_unknown &= ~VM_SEALED;
+	}
+	return addr >= call->stopped;
 }
 
 static int remap_several(struct mm_txn *txn, const struct remap *whole)
@@ -353,6 +395,10 @@ static int remap_several(struct mm_txn *txn, const struct remap *whole)
 		r.addr = vma->vm_start > cur ? vma->vm_start : cur;
 		r.new_addr = r.addr + shift;
 		r.old_len = r.new_len = until - r.addr;
+		if (stops_at(txn, whole, vma, r.addr,
+			     doubtful_flags(vma, whole->failed ? txn->call->ret : 0,
+					    seen || vma->vm_end < end)))
+			return 1;
 		if (txn_reserve(mm, TXN_NODES))
 			return -ENOMEM;
 		err = remap_one(txn, &r, until == end);
@@ -442,6 +488,39 @@ static void round_lengths(struct mm *mm, struct remap *r)
 		return;
 	r->old_len = (r->old_len + mask) & ~mask;
 	r->new_len = (r->new_len + mask) & ~mask;
+}
+
+/* Of several, each one that was moved is gone from where it was, unless it was to stay. */
+uint64_t ask_mremap(struct mm *mm, const struct mm_call *call)
+{
+	struct remap r = {
+		.addr = call->arg[0],
+		.old_len = page_align(call->arg[1]),
+		.new_len = page_align(call->arg[2]),
+		.flags = call->arg[3],
+		.new_addr = call->arg[4],
+		.failed = true,
+	};
+	uint64_t end = r.addr + r.old_len, cur = r.addr;
+	struct vma *vma;
+
+	if (!(r.flags & MREMAP_FIXED) || (r.flags & MREMAP_DONTUNMAP) || r.old_len != r.new_len ||
+	    !(mm->rules & MM_RULE_MULTI_MREMAP) || params_are_bad(mm, &r) ||
+	    (end > r.new_addr && r.new_addr + r.new_len > r.addr))
+		return 0;
+	for (vma = vma_lookup(mm, cur); vma && vma->vm_start < end; vma = vma->vm_next) {
+		bool several = cur > r.addr || vma->vm_end < end;
+
+		if (vma->vm_start > cur)
+			cur = vma->vm_start;
+		if ((several && !may_move_several(vma)) ||
+		    (vma->vm_flags & ~vma->vm_flags_unknown & VM_SEALED))
+			return 0;
+		if (doubtful_flags(vma, call->ret, several) && cur > call->passed)
+			return cur;
+		cur = vma->vm_end;
+	}
+	return 0;
 }
 
 int op_mremap(struct mm_txn *txn)

@@ -180,6 +180,17 @@ static void find_file(struct step *s)
 		s->call.len = vma.desc.vm_end - vma.desc.vm_start;
 }
 
+/* Where a call that failed half-way has stopped. */
+static void ask_where_stopped(struct mm_call *call)
+{
+	static struct kernel_vma vma;
+	uint64_t addr;
+
+	while ((addr = mm_ask(&mm, call)))
+		mm_answer(call, addr, kernel_next(addr, !opt.no_query, &vma) ||
+			  vma.desc.vm_start > addr ? NULL : &vma.desc);
+}
+
 static void count_call(const struct step *s)
 {
 	results->calls[s->call.op]++;
@@ -196,6 +207,7 @@ static bool apply(struct step *s)
 
 	find_file(s);
 	count_call(s);
+	ask_where_stopped(&s->call);
 	if (mm_apply(&mm, &s->call, &effect)) {
 		say("mm_apply: no memory\n");
 		return false;

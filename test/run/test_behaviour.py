@@ -162,6 +162,21 @@ def grown(bench):
 
 
 @case
+def sandbox(bench):
+    """A sandbox that kills for calls it does not know is not provoked; what is lost is counted."""
+    way, tier = bench.arguments
+    if bench.run([bench.program, way]).status == 77:
+        raise harness.Skip("no seccomp here")
+    bench.run_both([bench.program, way], settings={"capture": tier})
+    trace = bench.only_trace()
+    bench.validate(trace)
+    summary = bench.check(trace, lost=None)
+    expect(summary["capture"]["lost"] >= 1 or way == "strict", "nothing says that checks ended")
+    made = count_calls(trace, "mmap", 3)
+    expect(way == "strict" or made > 50, f"only {made} calls are in the trace")
+
+
+@case
 def locked(bench):
     """mlockall() cuts our reserves short; they grow again, and the trace says so."""
     if bench.unprivileged or bench.run([bench.program]).status == 77:

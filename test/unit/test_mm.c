@@ -369,6 +369,123 @@ static void test_userfaultfd_keeps_apart(void)
 	CHECK_EQ(mm.first->vm_flags & VM_UFFD_MISSING, 0);
 }
 
+/* The kernel has got over what lies in @passed, and not over the rest. */
+static void apply_asked(struct mm_call *call, const struct mm_range *passed, size_t nr_passed)
+{
+	struct vma_desc desc = { .vm_flags = VM_READ };
+	uint64_t addr;
+
+	while ((addr = mm_ask(&mm, call))) {
+		bool done = false;
+
+		for (size_t i = 0; i < nr_passed; i++)
+			done |= addr >= passed[i].start && addr < passed[i].end;
+		if (call->op == MM_MREMAP)
+			mm_answer(call, addr, done ? NULL : &desc);
+		else
+			mm_answer(call, addr, done ? &(struct vma_desc){ .vm_flags = 0 } : &desc);
+	}
+	CHECK_EQ(mm_apply(&mm, call, &effect), 0);
+}
+
+/* AA B CC, with flags that nobody knows: what the close(2) of a userfaultfd leaves, for one. */
+static void map_in_doubt(uint64_t flags)
+{
+	fixture_init(&mm);
+	map_pages(&mm, 0, 2, PROT_READ);
+	map_pages(&mm, 3, 1, PROT_READ);
+	map_pages(&mm, 5, 2, PROT_READ);
+	for (struct vma *vma = mm.first; vma; vma = vma->vm_next)
+		vma->vm_flags_unknown = flags;
+}
+
+/* A move of several that fails at a context nobody knows of: the kernel tells where. */
+static void test_mremap_of_several_asks_for_contexts(void)
+{
+	const struct mm_call move = {
+		.op = MM_MREMAP, .ret = -EFAULT,
+		.arg = { AT(0), 7 * PAGE, 7 * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, AT(10) },
+	};
+	const struct mm_range passed[] = { { AT(0), AT(5) } };
+	struct mm_call call = move;
+
+	map_in_doubt(VM_UFFD_MISSING);
+	CHECK_EQ(mm_ask(&mm, &call), AT(0));
+	apply_asked(&call, passed, 1);
+	CHECK_EQ(call.passed, AT(3));
+	CHECK_EQ(call.stopped, AT(5));
+	CHECK_MAP(&mm, "     AA   BB C");
+	CHECK_EQ(effect.uncertain, false);
+	CHECK_EQ(find_vma(&mm, AT(10))->vm_flags_unknown & VM_UFFD_MISSING, 0);
+	/* The first one of several may be it, too. */
+	call = move;
+	map_in_doubt(VM_UFFD_MISSING);
+	apply_asked(&call, NULL, 0);
+	CHECK_MAP(&mm, "AA B CC");
+	/* Nobody was asked: it is in doubt. */
+	call = move;
+	map_in_doubt(VM_UFFD_MISSING);
+	CHECK_EQ(mm_apply(&mm, &call, &effect), 0);
+	CHECK_EQ(effect.uncertain, true);
+	/* One vma alone is moved with its context. */
+	call = move;
+	call.arg[1] = call.arg[2] = 2 * PAGE;
+	map_in_doubt(VM_UFFD_MISSING);
+	CHECK_EQ(mm_ask(&mm, &call), 0);
+	/* Seals are in the way of a move, too. */
+	call = move;
+	call.ret = -EPERM;
+	map_in_doubt(VM_SEALED);
+	apply_asked(&call, passed, 1);
+	CHECK_MAP(&mm, "     AA   BB C");
+	CHECK_EQ(mm.first->vm_flags & ~mm.first->vm_flags_unknown & VM_SEALED, VM_SEALED);
+}
+
+/* AABBCC, of which B has no access rights and can't be joined; any of them may be sealed. */
+static void map_maybe_sealed(void)
+{
+	fixture_init(&mm);
+	map_pages(&mm, 0, 2, PROT_READ);
+	map_pages(&mm, 2, 2, PROT_NONE);
+	apply(&mm, MM_MADVISE, 0, AT(2), 2 * PAGE, MADV_DONTFORK, 0, 0, 0);
+	map_pages(&mm, 4, 2, PROT_READ);
+	for (struct vma *vma = mm.first; vma; vma = vma->vm_next)
+		vma->vm_flags_unknown = VM_SEALED;
+}
+
+static void test_mprotect_asks_for_seals(void)
+{
+	const struct mm_call protect = {
+		.op = MM_MPROTECT, .ret = -EPERM, .arg = { AT(0), 6 * PAGE, PROT_NONE },
+	};
+	const struct mm_range passed[] = { { AT(0), AT(2) } };
+	struct mm_call call = protect;
+
+	map_maybe_sealed();
+	CHECK_EQ(mm_ask(&mm, &call), AT(0));
+	/* Where nothing is to be changed nothing shows: it stopped there or further up. */
+	apply_asked(&call, passed, 1);
+	CHECK_EQ(call.passed, AT(0));
+	CHECK_EQ(call.stopped, AT(4));
+	CHECK_EQ(find_vma(&mm, AT(0))->vm_flags & VM_READ, 0);
+	CHECK_EQ(find_vma(&mm, AT(0))->vm_flags_unknown & VM_SEALED, 0);
+	CHECK_EQ(find_vma(&mm, AT(4))->vm_flags & VM_READ, VM_READ);
+	CHECK_EQ(find_vma(&mm, AT(4))->vm_flags_unknown & VM_SEALED, VM_SEALED);
+	CHECK_EQ(effect.uncertain, false);
+	call = protect;
+	map_maybe_sealed();
+	apply_asked(&call, NULL, 0);
+	CHECK_EQ(find_vma(&mm, AT(0))->vm_flags & VM_READ, VM_READ);
+	CHECK_EQ(find_vma(&mm, AT(0))->vm_flags & VM_SEALED, VM_SEALED);
+	CHECK_EQ(find_vma(&mm, AT(0))->vm_flags_unknown & VM_SEALED, 0);
+	/* Nobody was asked: it is in doubt. */
+	call = protect;
+	map_maybe_sealed();
+	CHECK_EQ(mm_apply(&mm, &call, &effect), 0);
+	CHECK_EQ(effect.uncertain, true);
+	CHECK_MAP(&mm, "AABBCC");
+}
+
 static void test_process_madvise_of_oneself(void)
 {
 	const struct mm_range ranges[] = { { AT(0), AT(1) }, { AT(3), AT(5) }, { AT(6), AT(7) } };
@@ -991,6 +1108,8 @@ int main(void)
 	test_replace_keeps_what_is_known_of_a_fork();
 	test_sealed_memory_stays();
 	test_mremap_stops_at_an_unseen_seal();
+	test_mremap_of_several_asks_for_contexts();
+	test_mprotect_asks_for_seals();
 	test_userfaultfd_keeps_apart();
 	test_process_madvise_of_oneself();
 	test_mremap_in_place_and_moved();
