@@ -1,225 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* Groups of regions, matched by what they are, and where their figures leave the spans. */
+/* Two layouts side by side: where the figures of one leave the spans of the other. */
 #include "diff.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "alloc.h"
+#include "diff_groups.h"
 
 #define NAME_OF(symbol, name) [DIFF_##symbol] = name,
 const char *const diff_kind_names[DIFF_NR_KINDS] = { DIFF_KINDS(NAME_OF) };
 #undef NAME_OF
-
-/* Malloc chooses where these come from: whoever asked first is chance. */
-static bool has_site(enum layout_role role)
-{
-	return role != LAYOUT_ARENA && role != LAYOUT_MALLOC_MMAP && role != LAYOUT_HEAP &&
-	       role != LAYOUT_FILE && role > LAYOUT_LOADER;
-}
-
-struct diff_member {
-	struct diff_group key;
-	const struct layout_region *region;
-	const struct layout_site *site;
-};
-
-static bool is_libc(const char *frame)
-{
-	return strstr(frame, "libc.so.6") || strstr(frame, "ld-linux") || strstr(frame, "libpthread.so.0");
-}
-
-static void set_place(const struct layout_site *site, const char *place[2])
-{
-	place[0] = place[1] = NULL;
-	if (!site)
-		return;
-	place[0] = site->frames[0];
-	if (site->nr_frames > 1 && is_libc(place[0]))
-		place[1] = site->frames[1];
-}
-
-static int compare_text(const char *x, const char *y)
-{
-	return strcmp(x ? x : "", y ? y : "");
-}
-
-static int compare_places(const char *const x[2], const char *const y[2])
-{
-	int c = compare_text(x[0], y[0]);
-
-	return c ? c : compare_text(x[1], y[1]);
-}
-
-static int compare_sites(const struct layout_site *x, const struct layout_site *y)
-{
-	return compare_text(x ? x->id : NULL, y ? y->id : NULL);
-}
-
-static int compare_groups(const void *a, const void *b)
-{
-	const struct diff_group *x = a, *y = b;
-	int c;
-
-	if (x->role != y->role)
-		return x->role < y->role ? -1 : 1;
-	c = strcmp(x->name, y->name);
-	if (!c)
-		c = compare_places(x->place, y->place);
-	return c ? c : (x->section > y->section) - (x->section < y->section);
-}
-
-static int compare_members(const void *a, const void *b)
-{
-	const struct diff_member *x = a, *y = b;
-	int c = compare_groups(&x->key, &y->key);
-
-	if (!c)
-		c = compare_sites(x->site, y->site);
-	return c ? c : (x->region > y->region) - (x->region < y->region);
-}
-
-/* Whether @words, separated by spaces, has @word. */
-static bool has_word(const char *words, const char *word)
-{
-	size_t n = strlen(word);
-	const char *s;
-
-	for (s = words; (s = strstr(s, word)); s++)
-		if ((s == words || s[-1] == ' ') && (!s[n] || s[n] == ' '))
-			return true;
-	return false;
-}
-
-/* A word that is not in the list yet; lists are sorted, so that they can be compared. */
-static void add_word(char **words, const char *word)
-{
-	char *old = *words, *joined, *s, *token, *save = NULL;
-	size_t size = strlen(old) + strlen(word) + 2;
-	bool is_put = false;
-
-	if (!*word || has_word(old, word))
-		return;
-	joined = alloc_zeroed(size);
-	for (s = old; (token = strtok_r(s, " ", &save)); s = NULL) {
-		if (!is_put && strcmp(word, token) < 0) {
-			strcat(strcat(joined, *joined ? " " : ""), word);
-			is_put = true;
-		}
-		strcat(strcat(joined, *joined ? " " : ""), token);
-	}
-	if (!is_put)
-		strcat(strcat(joined, *joined ? " " : ""), word);
-	alloc_free(old);
-	*words = joined;
-}
-
-static void add_words(char **words, const char *more)
-{
-	char *copy = alloc_string(more), *s, *token, *save = NULL;
-
-	for (s = copy; (token = strtok_r(s, " ", &save)); s = NULL)
-		add_word(words, token);
-	alloc_free(copy);
-}
-
-/* @is_always: the least counts, too. */
-static void add_span(struct span *to, const struct span *by, bool is_always)
-{
-	to->min = add_capped(to->min, is_always ? by->min : 0);
-	to->max = add_capped(to->max, by->max);
-}
-
-static void add_region(struct diff_group *g, const struct layout_region *r, bool is_always)
-{
-	g->count.min += is_always;
-	g->count.max++;
-	add_span(&g->bytes, &r->bytes, is_always);
-	add_span(&g->resident, &r->resident, is_always);
-	add_span(&g->huge, &r->huge, is_always);
-	add_words(&g->perms, r->perms);
-	add_words(&g->flags, r->flags);
-}
-
-/* Bytes of @g that @site mapped; @at moves on, and so must the site: members are sorted by it. */
-static uint64_t bytes_of(const struct diff_group *g, const struct layout_site *site, size_t *at)
-{
-	uint64_t sum = 0;
-	int c;
-
-	for (; g && *at < g->nr_members; ++*at) {
-		c = compare_sites(g->members[*at].site, site);
-		if (c > 0)
-			break;
-		if (!c)
-			sum = add_capped(sum, g->members[*at].region->bytes.max);
-	}
-	return sum;
-}
-
-/* Who mapped most of what @g has and @before had not. Members of a site stand side by side. */
-static const struct layout_site *most_of(const struct diff_group *g,
-					 const struct diff_group *before)
-{
-	const struct layout_site *site = NULL;
-	uint64_t most = 0, sum = 0;
-	size_t i, at = 0;
-
-	for (i = 0; i < g->nr_members; i++) {
-		const struct diff_member *m = &g->members[i];
-		uint64_t then;
-
-		sum = add_capped(sum, m->region->bytes.max);
-		if (i + 1 < g->nr_members && !compare_sites(m[1].site, m->site))
-			continue;
-		then = bytes_of(before, m->site, &at);
-		if (!site || (sum > then && sum - then > most)) {
-			site = m->site;
-			most = sum > then ? sum - then : 0;
-		}
-		sum = 0;
-	}
-	return site;
-}
-
-static void make_groups(struct diff *d, int side, const struct layout_program *p)
-{
-	struct diff_member *members = alloc_array(p->nr_regions + 1, sizeof(*members));
-	struct diff_group *groups = alloc_array(p->nr_regions + 1, sizeof(*groups));
-	size_t i, nr = 0;
-
-	for (i = 0; i < p->nr_regions; i++) {
-		const struct layout_region *r = &p->regions[i];
-		struct diff_member *m = &members[i];
-
-		*m = (struct diff_member){
-			.key = { .role = r->role, .section = r->section, .name = r->name,
-				 .origin = r->origin },
-			.region = r,
-			.site = r->site == LAYOUT_NO_SITE ? NULL : &p->sites[r->site],
-		};
-		if (has_site(r->role))
-			set_place(m->site, m->key.place);
-	}
-	qsort(members, p->nr_regions, sizeof(*members), compare_members);
-	for (i = 0; i < p->nr_regions; i++) {
-		if (!i || compare_groups(&members[i - 1].key, &members[i].key)) {
-			groups[nr] = members[i].key;
-			groups[nr].perms = alloc_string("");
-			groups[nr].flags = alloc_string("");
-			groups[nr].members = &members[i];
-			nr++;
-		}
-		groups[nr - 1].nr_members++;
-		add_region(&groups[nr - 1], members[i].region,
-			   members[i].region->traces == p->traces);
-	}
-	for (i = 0; i < nr; i++)
-		groups[i].site = groups[i].role > LAYOUT_LOADER ? most_of(&groups[i], NULL) : NULL;
-	d->groups[side] = groups;
-	d->members[side] = members;
-	d->nr_groups[side] = nr;
-}
 
 static struct diff_item *add_item(struct diff *d, enum diff_kind kind)
 {
@@ -237,7 +28,7 @@ static struct diff_item *add_group_item(struct diff *d, enum diff_kind kind,
 
 	item->before = before;
 	item->after = after;
-	item->site = after && before && after->site ? most_of(after, before) :
+	item->site = after && before && after->site ? diff_most_of(after, before) :
 						      (after ? after : before)->site;
 	item->from = from;
 	item->to = to;
@@ -252,25 +43,13 @@ static int leaves(struct span a, struct span b)
 	return b.min < a.min ? -1 : 0;
 }
 
-/* Every permission that occurs now occurred before. */
-static bool has_all(const char *before, const char *now)
-{
-	char *copy = alloc_string(now), *s, *token, *save = NULL;
-	bool all = true;
-
-	for (s = copy; (token = strtok_r(s, " ", &save)); s = NULL)
-		all &= has_word(before, token);
-	alloc_free(copy);
-	return all;
-}
-
 static void compare_group(struct diff *d, const struct diff_group *x, const struct diff_group *y)
 {
 	int count = leaves(x->count, y->count), bytes = leaves(x->bytes, y->bytes);
 
-	if (!has_all(x->perms, y->perms))
+	if (!diff_has_all(x->perms, y->perms))
 		add_group_item(d, DIFF_PERMS, x, y, x->bytes, y->bytes);
-	if (!has_all(x->flags, y->flags) || !has_all(y->flags, x->flags))
+	if (!diff_has_all(x->flags, y->flags) || !diff_has_all(y->flags, x->flags))
 		add_group_item(d, DIFF_FLAGS, x, y, x->bytes, y->bytes);
 	if (count)
 		add_group_item(d, count > 0 ? bytes > 0 ? DIFF_MORE : DIFF_SPLIT :
@@ -292,7 +71,7 @@ static bool has_object(const struct diff_group *groups, size_t nr, const struct 
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
 
-		if (compare_groups(&groups[mid], &key) < 0)
+		if (diff_compare_groups(&groups[mid], &key) < 0)
 			lo = mid + 1;
 		else
 			hi = mid;
@@ -315,12 +94,7 @@ static void only_one(struct diff *d, struct diff_group *g, size_t nr, size_t *i,
 		       !strcmp(g[*i + 1].name, first->name)) {
 			const struct diff_group *next = &g[++*i];
 
-			add_span(&first->count, &next->count, true);
-			add_span(&first->bytes, &next->bytes, true);
-			add_span(&first->resident, &next->resident, true);
-			add_span(&first->huge, &next->huge, true);
-			add_words(&first->perms, next->perms);
-			add_words(&first->flags, next->flags);
+			diff_join_group(first, next);
 		}
 		first->section = LAYOUT_NO_SECTION;
 	}
@@ -336,7 +110,7 @@ static void compare_regions(struct diff *d)
 	size_t i = 0, k = 0, n = d->nr_groups[0], m = d->nr_groups[1];
 
 	while (i < n || k < m) {
-		int c = i == n ? 1 : k == m ? -1 : compare_groups(&x[i], &y[k]);
+		int c = i == n ? 1 : k == m ? -1 : diff_compare_groups(&x[i], &y[k]);
 
 		if (!c) {
 			compare_group(d, &x[i++], &y[k++]);
@@ -370,7 +144,7 @@ static int compare_facts_of(const void *a, const void *b)
 	if (f->section != g->section)
 		return f->section < g->section ? -1 : 1;
 	c = strcmp(f->name, g->name);
-	return c ? c : compare_places(x->place, y->place);
+	return c ? c : diff_compare_places(x->place, y->place);
 }
 
 static const struct layout_site *site_at(const struct layout_program *p, uint32_t site)
@@ -382,7 +156,7 @@ static struct placed place_fact(const struct layout_program *p, const struct lay
 {
 	struct placed placed = { .fact = f };
 
-	set_place(site_at(p, f->site), placed.place);
+	diff_place(site_at(p, f->site), placed.place);
 	return placed;
 }
 
@@ -442,7 +216,7 @@ static void compare_heap(struct diff *d)
 static int compare_makers(const void *a, const void *b)
 {
 	const struct placed *x = a, *y = b;
-	int c = compare_places(x->place, y->place);
+	int c = diff_compare_places(x->place, y->place);
 
 	return c ? c : (x->threads > y->threads) - (x->threads < y->threads);
 }
@@ -455,7 +229,7 @@ static struct placed *sort_makers(const struct layout_program *p)
 
 	for (i = 0; i < nr; i++) {
 		makers[i].threads = &p->threads[i];
-		set_place(site_at(p, p->threads[i].site), makers[i].place);
+		diff_place(site_at(p, p->threads[i].site), makers[i].place);
 	}
 	if (nr)
 		qsort(makers, nr, sizeof(*makers), compare_makers);
@@ -469,8 +243,8 @@ static struct span count_threads(const struct layout_program *p, const struct pl
 	const char *const *place = makers[*at].place;
 	struct span sum = { 0, 0 };
 
-	for (; *at < p->nr_threads && !compare_places(makers[*at].place, place); ++*at)
-		add_span(&sum, &makers[*at].threads->count,
+	for (; *at < p->nr_threads && !diff_compare_places(makers[*at].place, place); ++*at)
+		diff_add_span(&sum, &makers[*at].threads->count,
 			 makers[*at].threads->traces == p->traces);
 	return sum;
 }
@@ -486,9 +260,9 @@ static void compare_threads(struct diff *d)
 		struct span from = { 0, 0 }, to = count_threads(p, now, &i);
 		struct diff_item *item;
 
-		while (k < nr && compare_places(then[k].place, first->place) < 0)
+		while (k < nr && diff_compare_places(then[k].place, first->place) < 0)
 			k++;
-		if (k < nr && !compare_places(then[k].place, first->place))
+		if (k < nr && !diff_compare_places(then[k].place, first->place))
 			from = count_threads(q, then, &k);
 		if (!leaves(from, to))
 			continue;
@@ -534,7 +308,7 @@ static int compare_items(const void *a, const void *b)
 		return x->total < y->total ? -1 : 1;
 	if (change(x) != change(y))
 		return change(x) > change(y) ? -1 : 1;
-	return compare_sites(x->site, y->site);
+	return diff_compare_sites(x->site, y->site);
 }
 
 static const struct diff_group *group_of(const struct diff_item *item)
@@ -548,7 +322,7 @@ static int compare_stacks(const void *a, const void *b)
 
 	if (x->kind != y->kind)
 		return x->kind < y->kind ? -1 : 1;
-	return compare_places(group_of(x)->place, group_of(y)->place);
+	return diff_compare_places(group_of(x)->place, group_of(y)->place);
 }
 
 /* A guard page comes and goes with its stack. */
@@ -580,9 +354,9 @@ void diff_init(struct diff *d, const struct layout_program *before,
 {
 	*d = (struct diff){ .before = before, .after = after };
 	if (before)
-		make_groups(d, 0, before);
+		diff_make_groups(d, 0, before);
 	if (after)
-		make_groups(d, 1, after);
+		diff_make_groups(d, 1, after);
 	compare_regions(d);
 	compare_facts(d, DIFF_FACT, after, before);
 	compare_facts(d, DIFF_FACT_GONE, before, after);

@@ -16,7 +16,8 @@ static const char *const flag_names[][2] = {
 
 static bool is_count(const struct diff_item *item)
 {
-	return item->kind == DIFF_THREADS || item->kind == DIFF_MORE || item->kind == DIFF_FEWER || item->kind == DIFF_SPLIT ||
+	return item->kind == DIFF_THREADS || item->kind == DIFF_MORE ||
+	       item->kind == DIFF_FEWER || item->kind == DIFF_SPLIT ||
 	       item->kind == DIFF_MERGED;
 }
 

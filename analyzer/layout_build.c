@@ -3,8 +3,7 @@
  * One trace becomes a layout: one pass over the records, then the map as it is at the end.
  *
  * What may be gone by then is noted on the way: which call mapped each piece that is still there,
- * and what no program should ever do. Pieces are kept in an mm of their own, in which nothing merges:
- * two callers' anonymous memory is often one vma, and who is to blame for it must still be told.
+ * which frames it had, and what no program should ever do.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -12,8 +11,9 @@
 #include <sys/mman.h>
 
 #include "alloc.h"
-#include "json.h"
 #include "layout.h"
+#include "layout_frames.h"
+#include "layout_pieces.h"
 #include "layout_role.h"
 #include "layout_site.h"
 #include "report.h"
@@ -21,40 +21,20 @@
 #include "table.h"
 
 enum {
-	MAKERS_MIN = 1 << 16,		/* before the first sweep */
 	HEAP_SITES_MAX = 5000,		/* symbolised; the greatest */
-	HUGE_BYTES = 2 << 20,		/* of a huge page */
 	HEAP_LIVE_MIN = 16 << 10,	/* bytes live at the end for a site to be told */
-};
-
-/* Pages that are resident side by side, in frames side by side. */
-struct run {
-	uint64_t start, end, pfn;
-};
-
-/* The last checkpoint's frames of one vma; pages. */
-struct resident {
-	uint64_t start, end, anon, file, huge;
-	size_t first_run, nr_runs;	/* all that is resident, or none if that is not known */
-	uint64_t run_bytes, huge_run_bytes;
 };
 
 struct build {
 	struct trace trace;
 	struct layout_program program;
-	struct pool pool;
-	struct mm pieces;		/* what calls mapped; vma->event is the call */
-	struct table makers;		/* seq -> struct layout_maker */
-	size_t sweep_at;
+	struct layout_pieces pieces;
+	struct layout_frames frames;
 	struct table site_of_stack;	/* stack -> uint64_t, index of the site */
-	struct resident *frames;	/* by address */
-	size_t nr_frames, cap_frames;
-	struct run *runs;		/* of one vma after the other */
-	size_t nr_runs, cap_runs;
-	bool is_new_checkpoint, was_started;
+	bool was_started;
 	uint64_t own_at_start;
 	uint64_t page_tables, threads, lost, differences[TRACE_NR_CAUSES];
-	bool has_page_tables, has_frames;
+	bool has_page_tables;
 };
 
 static struct span exactly(uint64_t value)
@@ -73,11 +53,6 @@ static uint32_t site_of(struct build *b, uint32_t stack)
 	if (is_new)
 		*site = layout_site_of(&b->program, &b->trace, stack);
 	return (uint32_t)*site;
-}
-
-static const struct layout_maker *maker_of(const struct build *b, const struct vma *piece)
-{
-	return piece ? table_find(&b->makers, piece->event) : NULL;
 }
 
 /* libc's malloc is one frame: what is inside libc is told by its outermost function. */
@@ -101,102 +76,6 @@ static struct layout_kind kind_of(struct build *b, const struct vma *vma,
 	return layout_kind_of(&b->trace, vma, maker, is_malloc);
 }
 
-/* Keep the makers of live pieces only, so that memory does not grow with the number of calls. */
-static void sweep(struct build *b)
-{
-	struct table kept;
-	struct vma *vma;
-	bool is_new;
-
-	table_init(&kept, sizeof(struct layout_maker));
-	for (vma = b->pieces.first; vma; vma = vma->vm_next) {
-		const struct layout_maker *maker = maker_of(b, vma);
-
-		if (maker)
-			*(struct layout_maker *)table_put(&kept, vma->event, &is_new) = *maker;
-	}
-	table_fini(&b->makers);
-	b->makers = kept;
-	b->sweep_at = 2 * kept.nr > MAKERS_MIN ? 2 * kept.nr : MAKERS_MIN;
-}
-
-static void note_maker(struct build *b, const struct rec_call *c)
-{
-	struct layout_maker *maker;
-	bool is_new;
-
-	if (b->makers.nr >= b->sweep_at)
-		sweep(b);
-	maker = table_put(&b->makers, c->seq, &is_new);
-	*maker = (struct layout_maker){
-		.seq = c->seq, .call = c->call, .origin = c->origin, .stack = c->stack,
-		.is_known = true,
-	};
-	maker->call.file = NULL;
-	maker->call.name = NULL;
-}
-
-static void put_piece(struct build *b, uint64_t start, uint64_t bytes, uint64_t seq)
-{
-	struct vma_desc desc = { .vm_start = start, .vm_flags = VM_READ };
-
-	desc.vm_end = start + ((bytes + MM_PAGE_SIZE - 1) & ~(MM_PAGE_SIZE - 1));
-	if (desc.vm_end <= start || start % MM_PAGE_SIZE)
-		return;
-	if (mm_replace(&b->pieces, start, desc.vm_end, &desc, 1, seq) == -ENOMEM)
-		alloc_failed();
-}
-
-static void drop_piece(struct build *b, uint64_t start, uint64_t bytes)
-{
-	uint64_t end = start + ((bytes + MM_PAGE_SIZE - 1) & ~(MM_PAGE_SIZE - 1));
-
-	if (end > start && mm_replace(&b->pieces, start, end, NULL, 0, 0) == -ENOMEM)
-		alloc_failed();
-}
-
-/* What is moved or resized stays its maker's. */
-static void move_piece(struct build *b, const struct rec_call *c)
-{
-	const uint64_t *arg = c->call.arg;
-	const struct vma *piece = vma_lookup(&b->pieces, arg[0]);
-	uint64_t seq = piece ? piece->event : c->seq;
-
-	if (!piece)
-		note_maker(b, c);
-	if (!(arg[3] & MREMAP_DONTUNMAP))
-		drop_piece(b, arg[0], arg[1]);
-	put_piece(b, (uint64_t)c->call.ret, arg[2], seq);
-}
-
-static void note_pieces(struct build *b, const struct rec_call *c)
-{
-	const struct mm_call *call = &c->call;
-	const struct vma *piece;
-
-	switch (call->op) {
-	case MM_MMAP:
-	case MM_SHMAT:
-		note_maker(b, c);
-		put_piece(b, (uint64_t)call->ret, call->op == MM_MMAP ? call->arg[1] : call->len,
-			  c->seq);
-		break;
-	case MM_MREMAP:
-		move_piece(b, c);
-		break;
-	case MM_MUNMAP:
-		drop_piece(b, call->arg[0], call->arg[1]);
-		break;
-	case MM_SHMDT:
-		piece = vma_lookup(&b->pieces, call->arg[0]);
-		if (piece)
-			drop_piece(b, piece->vm_start, piece->vm_end - piece->vm_start);
-		break;
-	default:
-		break;
-	}
-}
-
 static void add_fact(struct build *b, enum layout_fact_kind fact, const struct layout_kind *kind,
 		     uint32_t site)
 {
@@ -218,10 +97,11 @@ static void add_fact(struct build *b, enum layout_fact_kind fact, const struct l
 static void judge_perms(struct build *b, const struct vma *vma, uint32_t site)
 {
 	struct layout_kind kind;
+	uint64_t end;
 
 	if (vma->own || !(vma->vm_flags & (VM_EXEC | VM_WRITE)))
 		return;
-	kind = kind_of(b, vma, maker_of(b, vma_lookup(&b->pieces, vma->vm_start)));
+	kind = kind_of(b, vma, layout_pieces_at(&b->pieces, vma->vm_start, vma->vm_end, &end));
 	if (kind.section == LAYOUT_TEXT && vma->vm_flags & VM_WRITE)
 		add_fact(b, LAYOUT_FACT_WRITABLE_TEXT, &kind, site);
 	else if (!(vma->vm_flags & VM_EXEC))
@@ -269,7 +149,7 @@ static void note_call(struct build *b, const struct rec_call *c)
 
 	if (c->errno_name || c->origin == TRACE_ORIGIN_SELF)
 		return;
-	note_pieces(b, c);
+	layout_pieces_note(&b->pieces, c);
 	is_mprotect = call->op == MM_MPROTECT || call->op == MM_PKEY_MPROTECT;
 	if (!is_mmap && !is_mprotect)
 		return;
@@ -281,71 +161,6 @@ static void note_call(struct build *b, const struct rec_call *c)
 	for (vma = find_vma(&b->trace.replay.mm, addr); vma && vma->vm_start < end;
 	     vma = vma->vm_next)
 		judge_perms(b, vma, site_of(b, c->stack));
-}
-
-static uint64_t pages_with(struct json_t *flags, const char *name)
-{
-	uint64_t n = 0;
-
-	(void)js_u64(flags ? js_get(flags, name) : NULL, &n);
-	return n;
-}
-
-/* Of @run what may be huge pages: aligned to them in both address spaces. */
-static struct run huge_part(const struct run *run)
-{
-	uint64_t start = (run->start + HUGE_BYTES - 1) & ~(uint64_t)(HUGE_BYTES - 1);
-	uint64_t end = run->end & ~(uint64_t)(HUGE_BYTES - 1);
-
-	if (start >= end || (run->pfn - run->start / MM_PAGE_SIZE) % (HUGE_BYTES / MM_PAGE_SIZE))
-		end = start;
-	return (struct run){ start, end, 0 };
-}
-
-/* Unless they are all that is resident of the vma, in order, there are none. */
-static void note_runs(struct build *b, const struct rec_frames *f, struct resident *to)
-{
-	uint64_t at = f->start;
-	size_t i;
-
-	for (i = 0; f->pfn_visible && !f->runs_cut && i < f->nr_runs; i++) {
-		const struct rec_run *from = &f->runs[i];
-		struct run *run, huge;
-
-		if (from->va < at || from->va >= f->end || from->va % MM_PAGE_SIZE ||
-		    from->pages > (f->end - from->va) / MM_PAGE_SIZE)
-			break;
-		b->runs = alloc_grow(b->runs, b->nr_runs, &b->cap_runs, sizeof(*b->runs));
-		run = &b->runs[b->nr_runs++];
-		at = from->va + from->pages * MM_PAGE_SIZE;
-		*run = (struct run){ from->va, at, from->pfn };
-		huge = huge_part(run);
-		to->run_bytes += run->end - run->start;
-		to->huge_run_bytes += huge.end - huge.start;
-	}
-	if (i == f->nr_runs && to->run_bytes / MM_PAGE_SIZE == f->resident)
-		to->nr_runs = b->nr_runs - to->first_run;
-	else
-		b->nr_runs = to->first_run;
-}
-
-static void note_frames(struct build *b, const struct rec_frames *f)
-{
-	uint64_t pages = (f->end - f->start) / MM_PAGE_SIZE;
-	uint64_t resident = f->resident < pages ? f->resident : pages;
-	uint64_t anon = resident > f->file ? resident - f->file : 0;
-	uint64_t huge = add_capped(pages_with(f->flags, "thp"), pages_with(f->flags, "huge"));
-
-	if (b->is_new_checkpoint)
-		b->nr_frames = b->nr_runs = 0;
-	b->is_new_checkpoint = false;
-	b->has_frames = true;
-	b->frames = alloc_grow(b->frames, b->nr_frames, &b->cap_frames, sizeof(*b->frames));
-	b->frames[b->nr_frames++] = (struct resident){
-		.start = f->start, .end = f->end, .anon = anon, .file = resident - anon,
-		.huge = huge < anon ? huge : anon, .first_run = b->nr_runs,
-	};
-	note_runs(b, f, &b->frames[b->nr_frames - 1]);
 }
 
 static void note_thread(struct build *b, uint32_t stack)
@@ -379,10 +194,10 @@ static void note_record(struct trace *tr, void *state, const struct record *rec)
 			note_thread(b, rec->thread.stack);
 		break;
 	case TRACE_CHECKPOINT:
-		b->is_new_checkpoint = true;
+		b->frames.is_new = true;
 		break;
 	case TRACE_FRAMES:
-		note_frames(b, &rec->frames);
+		layout_frames_note(&b->frames, &rec->frames);
 		break;
 	case TRACE_MM:
 		b->has_page_tables = rec->mm.kernel.known[FIGURE_pgtables_bytes];
@@ -397,21 +212,6 @@ static void note_record(struct trace *tr, void *state, const struct record *rec)
 	default:
 		break;
 	}
-}
-
-static const struct resident *find_frames(const struct build *b, const struct vma *vma)
-{
-	size_t lo = 0, hi = b->nr_frames;
-
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (b->frames[mid].start < vma->vm_start)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo < b->nr_frames && b->frames[lo].start == vma->vm_start ? &b->frames[lo] : NULL;
 }
 
 static bool is_adjacent_guard(const struct vma *vma)
@@ -448,69 +248,14 @@ static void judge_vma(struct build *b, const struct vma *vma, const struct layou
 		add_fact(b, LAYOUT_FACT_NO_RELRO, kind, LAYOUT_NO_SITE);
 }
 
-/* Bytes of @pages for a part of what they are spread over. */
-static uint64_t share(uint64_t pages, uint64_t part, uint64_t all)
-{
-	return all ? (uint64_t)((unsigned __int128)pages * part / all) * MM_PAGE_SIZE : 0;
-}
-
-static uint64_t overlap(uint64_t start, uint64_t end, const struct run *run)
-{
-	uint64_t from = start > run->start ? start : run->start;
-	uint64_t to = end < run->end ? end : run->end;
-
-	return to > from ? to - from : 0;
-}
-
-/* The first of @f's runs that ends above @addr. */
-static size_t find_run(const struct build *b, const struct resident *f, uint64_t addr)
-{
-	size_t lo = f->first_run, hi = f->first_run + f->nr_runs;
-
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (b->runs[mid].end > addr)
-			hi = mid;
-		else
-			lo = mid + 1;
-	}
-	return lo;
-}
-
-/* What of the frames of @vma lies in [start, end), a part of it. */
-static void share_frames(const struct build *b, const struct vma *vma, const struct resident *f,
-			 uint64_t start, uint64_t end, struct layout_region *r)
-{
-	uint64_t all = f->run_bytes, huge_all = f->huge_run_bytes, part = 0, huge = 0;
-	size_t i, last = f->first_run + f->nr_runs;
-
-	for (i = find_run(b, f, start); i < last && b->runs[i].start < end; i++) {
-		struct run huge_run = huge_part(&b->runs[i]);
-
-		part += overlap(start, end, &b->runs[i]);
-		huge += overlap(start, end, &huge_run);
-	}
-	/* PFNs are hidden, or there are too many runs: in proportion. */
-	if (!f->nr_runs) {
-		all = vma->vm_end - vma->vm_start;
-		part = end - start;
-	}
-	if (!f->nr_runs || !huge_all) {
-		huge_all = all;
-		huge = part;
-	}
-	r->resident = exactly(share(f->anon, part, all));
-	r->huge = exactly(share(f->huge, huge, huge_all));
-}
-
 /* Part of @vma, or all of it, mapped by one site. */
 static void add_region(struct build *b, const struct vma *vma, uint64_t start, uint64_t end,
 		       const struct layout_maker *maker)
 {
-	const struct resident *frames = find_frames(b, vma);
+	const struct layout_resident *frames = layout_frames_find(&b->frames, vma);
 	uint32_t site = maker ? site_of(b, maker->stack) : LAYOUT_NO_SITE;
 	struct layout_kind kind = kind_of(b, vma, maker);
+	uint64_t resident = 0, huge = 0;
 	struct layout_region *r;
 
 	if (start == vma->vm_start)
@@ -530,26 +275,11 @@ static void add_region(struct build *b, const struct vma *vma, uint64_t start, u
 	r->is_merged = start != vma->vm_start;
 	r->bytes = exactly(end - start);
 	if (frames)
-		share_frames(b, vma, frames, start, end, r);
+		layout_frames_share(&b->frames, frames, start, end, vma->vm_end - vma->vm_start,
+				    &resident, &huge);
+	r->resident = exactly(resident);
+	r->huge = exactly(huge);
 	r->traces = 1;
-}
-
-/* The piece at @addr, and where it or the hole between pieces ends. */
-static const struct layout_maker *maker_at(struct build *b, uint64_t addr, uint64_t limit,
-					   uint64_t *ret_end)
-{
-	const struct vma *piece = find_vma(&b->pieces, addr);
-	const struct layout_maker *maker = NULL;
-
-	*ret_end = limit;
-	if (piece && piece->vm_start <= addr) {
-		maker = maker_of(b, piece);
-		*ret_end = piece->vm_end;
-	} else if (piece) {
-		*ret_end = piece->vm_start;
-	}
-	*ret_end = *ret_end < limit ? *ret_end : limit;
-	return maker;
 }
 
 static bool is_same_maker(struct build *b, const struct layout_maker *x,
@@ -564,10 +294,10 @@ static bool is_same_maker(struct build *b, const struct layout_maker *x,
 static void add_vma(struct build *b, const struct vma *vma)
 {
 	uint64_t start = vma->vm_start, at = start, end;
-	const struct layout_maker *maker = maker_at(b, at, vma->vm_end, &at), *next;
+	const struct layout_maker *maker = layout_pieces_at(&b->pieces, at, vma->vm_end, &at), *next;
 
 	while (at < vma->vm_end) {
-		next = maker_at(b, at, vma->vm_end, &end);
+		next = layout_pieces_at(&b->pieces, at, vma->vm_end, &end);
 		if (!is_same_maker(b, maker, next)) {
 			add_region(b, vma, start, at, maker);
 			start = at;
@@ -641,7 +371,7 @@ static void add_totals(struct build *b)
 	const struct vma *vma;
 
 	for (vma = replay->mm.first; vma; vma = vma->vm_next) {
-		const struct resident *frames = find_frames(b, vma);
+		const struct layout_resident *frames = layout_frames_find(&b->frames, vma);
 
 		if (vma->own) {
 			own++;
@@ -662,7 +392,7 @@ static void add_totals(struct build *b)
 	peak = replay->peak_vm * MM_PAGE_SIZE;
 	set_total(b, LAYOUT_mapped_peak_bytes, peak > b->own_at_start + mapped ?
 						       peak - b->own_at_start : mapped);
-	if (b->has_frames) {
+	if (b->frames.is_known) {
 		set_total(b, LAYOUT_resident_anon_bytes, anon * MM_PAGE_SIZE);
 		set_total(b, LAYOUT_resident_file_bytes, file * MM_PAGE_SIZE);
 		set_total(b, LAYOUT_huge_bytes, huge * MM_PAGE_SIZE);
@@ -731,11 +461,8 @@ int layout_add_trace(struct layout *layout, struct reader *reader, unsigned int 
 	struct build *b = alloc_zeroed(sizeof(*b));
 	int ret, heap_err;
 
-	table_init(&b->makers, sizeof(struct layout_maker));
 	table_init(&b->site_of_stack, sizeof(uint64_t));
-	b->sweep_at = MAKERS_MIN;
-	pool_init(&b->pool);
-	mm_init(&b->pieces, &b->pool.mem);
+	layout_pieces_init(&b->pieces);
 	trace_open_reader(&b->trace, &view, &opt, reader);
 	ret = trace_read(&b->trace, b, NULL, take_record);
 	if (b->trace.has_header && (!ret || flags & LAYOUT_PARTIAL)) {
@@ -752,11 +479,9 @@ int layout_add_trace(struct layout *layout, struct reader *reader, unsigned int 
 	}
 	layout_program_fini(&b->program);
 	trace_close(&b->trace);
-	pool_fini(&b->pool);
-	table_fini(&b->makers);
+	layout_pieces_fini(&b->pieces);
 	table_fini(&b->site_of_stack);
-	alloc_free(b->frames);
-	alloc_free(b->runs);
+	layout_frames_fini(&b->frames);
 	alloc_free(b);
 	return ret;
 }

@@ -7,16 +7,8 @@
 #define VMTRACE_ANALYZER_LAYOUT_ROLE_H
 
 #include "layout.h"
+#include "layout_pieces.h"
 #include "report.h"
-
-/* The call that mapped a vma. */
-struct layout_maker {
-	uint64_t seq;
-	struct mm_call call;		/* file and name are not kept */
-	enum trace_origin origin;
-	uint32_t stack;
-	bool is_known;
-};
 
 struct layout_kind {
 	enum layout_role role;

@@ -52,7 +52,9 @@ static const char *plain_name(const char *function)
 /* Without a symbol version and without what the compiler calls its copies of a function. */
 static size_t plain_length(const char *function)
 {
-	static const char *const suffixes[] = { "@", ".isra.", ".part.", ".constprop.", ".cold", ".lto_priv." };
+	static const char *const suffixes[] = {
+		"@", ".isra.", ".part.", ".constprop.", ".cold", ".lto_priv.",
+	};
 	size_t len = strlen(function), i;
 
 	for (i = 0; i < sizeof(suffixes) / sizeof(suffixes[0]); i++) {
