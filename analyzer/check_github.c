@@ -3,7 +3,6 @@
  * Findings as commands to a GitHub workflow: a line each. What would end the line, or the title, is
  * written as %XX, so that no name can give another command.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include "alloc.h"
@@ -12,23 +11,16 @@
 
 static void put_escaped(FILE *out, const char *s, const char *special)
 {
-	char *text = NULL, *p;
-	size_t size;
-	FILE *spelt = open_memstream(&text, &size);
-
 	/* What could steer a terminal, or the direction of text, is spelt first. */
-	if (!spelt)
-		alloc_failed();
-	out_name(spelt, s);
-	if (fclose(spelt))
-		alloc_failed();
+	char *text = out_spelt(s), *p;
+
 	for (p = text; *p; p++) {
 		if (strchr(special, *p))
 			fprintf(out, "%%%02X", (unsigned char)*p);
 		else
 			fputc(*p, out);
 	}
-	free(text);
+	alloc_free(text);
 }
 
 void check_github(const struct check *c, const struct check_context *ctx, FILE *out)

@@ -19,11 +19,7 @@ static struct json_t *region_json(const struct check_finding *f)
 {
 	struct json_t *obj = js_object();
 
-	js_set_str(obj, "role", layout_role_names[f->role]);
-	if (f->section != LAYOUT_NO_SECTION)
-		js_set_str(obj, "section", layout_section_names[f->section]);
-	if (*f->name)
-		js_set_str(obj, "name", f->name);
+	layout_set_place(obj, f->role, f->section, f->name);
 	js_set_str(obj, "text", f->region);
 	return obj;
 }

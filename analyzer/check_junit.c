@@ -6,7 +6,6 @@
  * There is no one schema. This has what the strict ones demand (Ant's: timestamp, hostname, package,
  * id, properties, system-out, system-err, in that order) and nothing that the lenient ones refuse.
  */
-#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -17,15 +16,8 @@
 /* Names may hold bytes that XML has no way to say: out_name() spells them, this adds XML's own. */
 static void put_text(FILE *out, const char *s)
 {
-	char *text = NULL, *p;
-	size_t size;
-	FILE *spelt = open_memstream(&text, &size);
+	char *text = out_spelt(s), *p;
 
-	if (!spelt)
-		alloc_failed();
-	out_name(spelt, s);
-	if (fclose(spelt))
-		alloc_failed();
 	for (p = text; *p; p++) {
 		const char *entity = *p == '&' ? "&amp;" : *p == '<' ? "&lt;" : *p == '>' ? "&gt;" :
 				     *p == '"' ? "&quot;" : *p == '\'' ? "&apos;" : NULL;
@@ -41,7 +33,7 @@ static void put_text(FILE *out, const char *s)
 			fputc(*p, out);
 		}
 	}
-	free(text);
+	alloc_free(text);
 }
 
 static bool fails(const struct check_finding *f, const struct check_context *ctx)

@@ -202,16 +202,6 @@ static struct json_t *json_side(const struct diff_group *g)
 	return obj;
 }
 
-static void set_place(struct json_t *obj, enum layout_role role, enum layout_section section,
-		      const char *name)
-{
-	js_set_str(obj, "role", layout_role_names[role]);
-	if (section != LAYOUT_NO_SECTION)
-		js_set_str(obj, "section", layout_section_names[section]);
-	if (*name)
-		js_set_str(obj, "name", name);
-}
-
 static struct json_t *json_item(const struct diff_item *item)
 {
 	const struct diff_group *g = item->after ? item->after : item->before;
@@ -220,14 +210,14 @@ static struct json_t *json_item(const struct diff_item *item)
 
 	js_set_str(obj, "kind", diff_kind_names[item->kind]);
 	if (g)
-		set_place(obj, g->role, g->section, g->name);
+		layout_set_place(obj, g->role, g->section, g->name);
 	if (item->before)
 		js_set(obj, "before", json_side(item->before));
 	if (item->after)
 		js_set(obj, "after", json_side(item->after));
 	if (item->fact) {
 		js_set_str(obj, "fact", layout_fact_names[item->fact->kind]);
-		set_place(obj, item->fact->role, item->fact->section, item->fact->name);
+		layout_set_place(obj, item->fact->role, item->fact->section, item->fact->name);
 	}
 	if (item->kind == DIFF_TOTAL)
 		js_set_str(obj, "total", layout_total_names[item->total]);

@@ -215,7 +215,10 @@ int layout_can_take(const struct layout *layout, const struct layout_program *pr
 int layout_take(struct layout *layout, const struct layout_program *program, const char *path,
 		char *err, size_t err_size);
 
-/* "library libz.so.1 text r-xp", "thread-stack", "file /etc/x r--p": a region's name for people. */
+/* What and where a region is, for programs: members "role", and "section" and "name" where there are such. */
+void layout_set_place(struct json_t *obj, enum layout_role role, enum layout_section section,
+		      const char *name);
+/* "library libz.so.1 text", "thread-stack", "file /etc/x": a region's name for people. */
 void layout_describe(FILE *out, enum layout_role role, enum layout_section section,
 		     const char *name);
 

@@ -23,7 +23,7 @@ static struct json_t *json_span(const struct span *span)
 	return list;
 }
 
-static void set_place(struct json_t *obj, enum layout_role role, enum layout_section section,
+void layout_set_place(struct json_t *obj, enum layout_role role, enum layout_section section,
 		      const char *name)
 {
 	js_set_str(obj, "role", layout_role_names[role]);
@@ -49,7 +49,7 @@ static struct json_t *json_region(const struct layout_program *p, const struct l
 {
 	struct json_t *obj = js_object();
 
-	set_place(obj, r->role, r->section, r->name);
+	layout_set_place(obj, r->role, r->section, r->name);
 	js_set_str(obj, "perms", r->perms);
 	if (*r->flags)
 		js_set_str(obj, "flags", r->flags);
@@ -74,7 +74,7 @@ static struct json_t *json_fact(const struct layout_program *p, const struct lay
 	struct json_t *obj = js_object();
 
 	js_set_str(obj, "fact", layout_fact_names[f->kind]);
-	set_place(obj, f->role, f->section, f->name);
+	layout_set_place(obj, f->role, f->section, f->name);
 	set_site(p, obj, f->site);
 	set_traces(p, obj, f->traces);
 	return obj;

@@ -53,8 +53,7 @@ static void note_maker(struct layout_pieces *p, const struct rec_call *c)
 		sweep(p);
 	maker = table_put(&p->makers, c->seq, &is_new);
 	*maker = (struct layout_maker){
-		.seq = c->seq, .call = c->call, .origin = c->origin, .stack = c->stack,
-		.is_known = true,
+		.call = c->call, .origin = c->origin, .stack = c->stack,
 	};
 	maker->call.file = NULL;
 	maker->call.name = NULL;

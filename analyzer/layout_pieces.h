@@ -14,11 +14,9 @@
 
 /* The call that mapped a piece. */
 struct layout_maker {
-	uint64_t seq;
 	struct mm_call call;		/* file and name are not kept */
 	enum trace_origin origin;
 	uint32_t stack;
-	bool is_known;
 };
 
 struct layout_pieces {

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 
 #include "alloc.h"
+#include "out.h"
 
 static const char deleted[] = " (deleted)";
 
@@ -28,13 +29,6 @@ bool layout_is_deleted(const char *name)
 	return ends(name, deleted) && !begins(name, "/memfd:") && !begins(name, "/SYSV") &&
 	       !begins(name, "/dev/zero") && !begins(name, "/[aio]") &&
 	       !begins(name, "/secretmem") && !begins(name, "/anon_hugepage");
-}
-
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash && slash[1] ? slash + 1 : path;
 }
 
 /* Numbers in a name are pids, counters, times: "job-4711.tmp" becomes "job-*.tmp". */
@@ -65,7 +59,7 @@ static bool is_temporary(const char *path)
 /* "/tmp/ccXJ4s2b.s" becomes "/tmp/" + "*.s": a random name keeps its folder and extension. */
 static void blot_random(char *path)
 {
-	char *base = (char *)base_name(path), *dot = strrchr(base, '.'), *c;
+	char *base = (char *)out_base_name(path), *dot = strrchr(base, '.'), *c;
 	bool has_upper = false, has_lower = false, has_digit = false;
 
 	for (c = base; *c && c != dot; c++) {
@@ -121,7 +115,7 @@ static enum layout_section section_of(const struct module *m, const struct vma *
 
 static enum layout_role role_of_module(const struct trace *tr, const struct module *m)
 {
-	const char *name = base_name(m->soname ? m->soname : m->path);
+	const char *name = out_base_name(m->soname ? m->soname : m->path);
 
 	if (tr->header.exe && !strcmp(m->path, tr->header.exe))
 		return LAYOUT_PROGRAM;
@@ -140,7 +134,7 @@ static bool in_module(const struct trace *tr, const struct vma *vma, struct layo
 	kind->role = role_of_module(tr, m);
 	kind->section = section_of(m, vma, segments);
 	kind->name = alloc_string(kind->role == LAYOUT_PROGRAM ? "" :
-				  base_name(m->soname ? m->soname : m->path));
+				  out_base_name(m->soname ? m->soname : m->path));
 	return true;
 }
 

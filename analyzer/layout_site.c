@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "alloc.h"
+#include "out.h"
 #include "report.h"
 
 enum { MAX_FRAMES = 256 };
@@ -14,16 +15,9 @@ struct frames {
 	size_t nr;
 };
 
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash && slash[1] ? slash + 1 : path;
-}
-
 static const char *module_name(const struct module *m)
 {
-	return m->soname ? m->soname : base_name(m->path);
+	return m->soname ? m->soname : out_base_name(m->path);
 }
 
 static bool is_libc(const char *name)

@@ -3,7 +3,10 @@
 
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
+
+#include "alloc.h"
 
 bool out_wants_colour(FILE *out)
 {
@@ -58,6 +61,27 @@ void out_name(FILE *out, const char *s)
 		for (n = n ? n : 1; n; n--)
 			fprintf(out, "\\x%02x", *p++);
 	}
+}
+
+char *out_spelt(const char *s)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	if (!out)
+		alloc_failed();
+	out_name(out, s);
+	if (fclose(out))
+		alloc_failed();
+	return text;
+}
+
+const char *out_base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash && slash[1] ? slash + 1 : path;
 }
 
 void out_colour(FILE *out, bool enabled, enum out_colour colour)

@@ -16,6 +16,10 @@ enum out_colour { OUT_PLAIN, OUT_BOLD, OUT_RED, OUT_YELLOW, OUT_GREEN, OUT_DIM }
 bool out_wants_colour(FILE *out);
 
 void out_name(FILE *out, const char *s);
+/* The same as a string, to be freed by alloc_free(). */
+char *out_spelt(const char *s);
+/* The last component of a path; all of it if it ends with a slash. */
+const char *out_base_name(const char *path);
 void out_colour(FILE *out, bool enabled, enum out_colour colour);
 
 /* "64.0 MiB", "512 B"; @buf has room for OUT_SIZE_MAX. Return: @buf. */

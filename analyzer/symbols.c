@@ -303,17 +303,10 @@ const struct symbol *symbols_get(struct symbols *s, const struct stack_node *nod
 	return sym;
 }
 
-static const char *base_name(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash && slash[1] ? slash + 1 : path;
-}
-
 static void print_place(const struct symbol *sym, FILE *out)
 {
 	if (sym->path)
-		out_name(out, base_name(sym->path));
+		out_name(out, out_base_name(sym->path));
 	fprintf(out, "%s0x%" PRIx64, sym->path ? "+" : "", sym->offset);
 }
 
