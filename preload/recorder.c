@@ -3,9 +3,10 @@
 #include "recorder.h"
 
 #include <string.h>
-#include <time.h>
 
 #include "arena.h"
+#include "clock.h"
+#include "digits.h"
 #include "lock.h"
 #include "sink.h"
 #include "sys.h"
@@ -17,6 +18,7 @@
 #define HEAP_CHUNK_FIRST 4096u		/* a thread's first chunk; the next ones are larger */
 #define HEAP_LINE_MAX 16384u		/* bytes of one heap line */
 #define HEAP_OP_MAX 160u		/* bytes of one operation, generously */
+#define HEAP_HEAD_MAX 128u		/* of a line without operations */
 #define NR_LOST 16
 #define TALLY_BYTES 192u		/* kept free at a chunk's end, for the line that owns up to losses */
 #define TALLY_DIGITS 20
@@ -25,7 +27,6 @@ static struct jsonw writer;
 static char *record;			/* RECORD_MAX bytes */
 static char *main_chunk;
 static size_t main_size, main_len;
-static uint64_t start_ns;
 
 /* What was dropped, by kind and reason, until a `lost` event could be written. */
 static struct lost {
@@ -50,17 +51,9 @@ bool recorder_init(void)
 	return record;
 }
 
-void recorder_set_start(uint64_t monotonic_ns)
-{
-	start_ns = monotonic_ns;
-}
-
 uint64_t recorder_now(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec - start_ns;
+	return clock_after_acquisition();
 }
 
 uint64_t recorder_nr_lost(void)
@@ -256,9 +249,8 @@ void recorder_heap_flush(struct heap_stream *s)
 	}
 	if (sink_is_file())
 		s->chunk = NULL;
-	s->len = 0;
+	s->len = s->limit = 0;
 	s->nr_ops = 0;
-	s->open = false;
 }
 
 /* Room for a new line; takes the lock, once per chunk. */
@@ -286,129 +278,149 @@ static bool next_chunk(struct heap_stream *s)
 }
 
 /*
- * Begin a line with its first operation, or put the operation before the open line's end:
- *
- *     …,[85,16,48,3]]}\n          the four bytes at "]}\n" are stored last, in one piece
- *                   ,[90,16]]}\n
+ * Room for an operation. A line ends when it is long, or when time went back (a signal handler's
+ * operation came first). Return: false if the operation is lost.
  */
-static void put_op(struct heap_stream *s, int tid, uint64_t ns, uint64_t addr, char *op, size_t len)
+static __attribute__((noinline)) bool begin_line(struct heap_stream *s, int tid, uint64_t ns,
+						  uint64_t addr)
 {
-	static const char tail[] = "]}\n";
-	char buf[HEAP_OP_MAX + 128];
-	uint32_t first;
+	char buf[HEAP_HEAD_MAX];
 	struct jsonw w;
 
-	if (s->open) {
-		char *dst = s->chunk + s->len - 3;
-
-		memcpy(op + len, tail, 3);
-		memcpy(dst + 4, op + 4, len + 3 - 4);
-		memcpy(&first, op, 4);
-		__asm__ volatile("" ::: "memory");
-		/* One mov: a kill can't fall into it. */
-		*(volatile uint32_t *)(void *)dst = first;
-		s->len += len;
-		s->nr_ops++;
-		return;
-	}
+	s->limit = 0;
+	if ((!s->chunk || s->len + HEAP_OP_MAX + HEAP_HEAD_MAX > s->size) && !next_chunk(s))
+		return false;
 	jsonw_init(&w, buf, sizeof(buf));
 	jsonw_event(&w, "heap");
 	jsonw_num(&w, "tid", tid);
 	jsonw_num(&w, "t0", (int64_t)ns);
 	jsonw_hex(&w, "base", addr);
 	jsonw_array(&w, "ops");
-	memcpy(buf + w.len, op + 1, len - 1);
-	memcpy(buf + w.len + len - 1, tail, 3);
-	len += w.len + 2;
-	publish(s->chunk + s->len, buf, len);
-	s->line = s->len;
-	s->len += len;
-	s->open = true;
-	s->nr_ops++;
-}
-
-/* Decide where the next operation goes. Return: false if it is lost. */
-static bool prepare(struct heap_stream *s, uint64_t ns, uint64_t addr)
-{
-	if (s->open && (s->len - s->line > HEAP_LINE_MAX || ns < s->last_ns))
-		s->open = false;
-	if (!s->chunk || s->len + HEAP_OP_MAX + 128 > s->size) {
-		s->open = false;
-		if (!next_chunk(s))
-			return false;
-	}
-	if (!s->open) {
-		s->base = addr;
-		s->last_ns = ns;
-	}
+	memcpy(buf + w.len, "]}\n", 3);
+	publish(s->chunk + s->len, buf, w.len + 3);
+	s->len += w.len + 3;
+	s->base = addr;
+	s->last_ns = ns;
+	s->first = s->len;
+	s->limit = s->size - HEAP_OP_MAX;
+	if (s->limit > s->len + HEAP_LINE_MAX)
+		s->limit = s->len + HEAP_LINE_MAX;
 	return true;
 }
 
-static size_t begin_op(struct heap_stream *s, char *op, uint64_t ns)
-{
-	size_t n = 2;
+/*
+ * An operation is written over the end of the line, in place:
+ *
+ *     …,[85,16,48,3]]}\n\n          the first four bytes are stored last, in one piece
+ *                   ,[90,16]]}\n
+ *
+ * Until then the line ends where it did, and what follows is a line that does not begin with '{'. The
+ * bytes behind it stay newlines, as they were.
+ */
+struct op {
+	char *start, *p;
+	uint32_t first;
+};
 
-	op[0] = ',';
-	op[1] = '[';
-	n += jsonw_put_num(op + n, (int64_t)(ns - s->last_ns));
-	s->last_ns = ns;
-	return n;
+static inline void put_number(struct op *op, uint64_t value)
+{
+	if (__builtin_expect(value < DIGITS_LIMIT, true))
+		op->p = digits_put(op->p, (uint32_t)value);
+	else
+		op->p += jsonw_put_num(op->p, (int64_t)value);
 }
 
-static size_t put_field(char *op, size_t n, int64_t value)
+static inline bool begin_op(struct heap_stream *s, int tid, uint64_t ns, uint64_t addr, struct op *op)
 {
-	op[n++] = ',';
-	return n + jsonw_put_num(op + n, value);
+	uint64_t text, dt;
+	unsigned int nr;
+	bool is_first;
+
+	if (__builtin_expect(s->len >= s->limit || ns < s->last_ns ||
+			     ns - s->last_ns >= DIGITS_LIMIT, false) &&
+	    !begin_line(s, tid, ns, addr))
+		return false;
+	dt = ns - s->last_ns;
+	s->last_ns = ns;
+	/* No comma before the first one: it begins a byte earlier, with the array's bracket. */
+	is_first = s->len == s->first;
+	op->start = s->chunk + s->len - 3 - is_first;
+	nr = digits_of((uint32_t)dt, &text);
+	/* Two characters of it are among the first four bytes: JSON allows a space in front of one. */
+	if (nr == 1) {
+		text = text << 8 | ' ';
+		nr = 2;
+	}
+	op->first = (is_first ? '[' : ',') | '[' << 8 | (uint32_t)text << 16;
+	text >>= 16;
+	memcpy(op->start + 4, &text, sizeof(text));
+	op->p = op->start + 2 + nr;
+	return true;
+}
+
+static inline void put_field(struct op *op, int64_t value)
+{
+	static const uint16_t comma_minus = ',' | '-' << 8;
+
+	memcpy(op->p, &comma_minus, sizeof(comma_minus));
+	op->p += 1 + (value < 0);
+	put_number(op, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
+}
+
+static inline void end_op(struct heap_stream *s, struct op *op)
+{
+	static const char tail[8] = "]]}\n\n\n\n\n";
+
+	memcpy(op->p, tail, sizeof(tail));
+	__asm__ volatile("" ::: "memory");
+	/* One mov: a kill can't fall into it. */
+	*(volatile uint32_t *)(void *)op->start = op->first;
+	/* And this one completes it: a jump out of here before leaves the line as it was. */
+	*(volatile size_t *)&s->len = (size_t)(op->p + 4 - s->chunk);
+	s->nr_ops++;
 }
 
 void recorder_heap_alloc(struct heap_stream *s, int tid, uint64_t ns, uint64_t addr, size_t size,
 			 size_t align, uint32_t stack)
 {
-	char op[HEAP_OP_MAX];
-	size_t n;
+	struct op op;
 
-	if (!prepare(s, ns, addr))
+	if (!begin_op(s, tid, ns, addr, &op))
 		return;
-	n = begin_op(s, op, ns);
-	if (addr) {
-		n = put_field(op, n, (int64_t)(addr - s->base));
+	if (__builtin_expect(addr != 0, true)) {
+		put_field(&op, (int64_t)(addr - s->base));
 	} else {
-		memcpy(op + n, ",null", 5);
-		n += 5;
+		memcpy(op.p, ",null", 5);
+		op.p += 5;
 	}
-	n = put_field(op, n, (int64_t)(size > INT64_MAX ? INT64_MAX : size));
-	n = put_field(op, n, stack);
+	put_field(&op, (int64_t)(size > INT64_MAX ? INT64_MAX : size));
+	put_field(&op, stack);
 	if (align && addr)
-		n = put_field(op, n, (int64_t)align);
-	op[n++] = ']';
-	put_op(s, tid, ns, addr, op, n);
+		put_field(&op, (int64_t)align);
+	end_op(s, &op);
 }
 
 void recorder_heap_free(struct heap_stream *s, int tid, uint64_t ns, uint64_t addr)
 {
-	char op[HEAP_OP_MAX];
-	size_t n;
+	struct op op;
 
-	if (!prepare(s, ns, addr))
+	if (!begin_op(s, tid, ns, addr, &op))
 		return;
-	n = put_field(op, begin_op(s, op, ns), (int64_t)(addr - s->base));
-	op[n++] = ']';
-	put_op(s, tid, ns, addr, op, n);
+	put_field(&op, (int64_t)(addr - s->base));
+	end_op(s, &op);
 }
 
 void recorder_heap_realloc(struct heap_stream *s, int tid, uint64_t ns, uint64_t addr, size_t size,
 			   uint32_t stack, uint64_t old, uint64_t took)
 {
-	char op[HEAP_OP_MAX];
-	size_t n;
+	struct op op;
 
-	if (!prepare(s, ns, addr))
+	if (!begin_op(s, tid, ns, addr, &op))
 		return;
-	n = put_field(op, begin_op(s, op, ns), (int64_t)(addr - s->base));
-	n = put_field(op, n, (int64_t)size);
-	n = put_field(op, n, stack);
-	n = put_field(op, n, (int64_t)(old - s->base));
-	n = put_field(op, n, (int64_t)took);
-	op[n++] = ']';
-	put_op(s, tid, ns, addr, op, n);
+	put_field(&op, (int64_t)(addr - s->base));
+	put_field(&op, (int64_t)size);
+	put_field(&op, stack);
+	put_field(&op, (int64_t)(old - s->base));
+	put_field(&op, (int64_t)took);
+	end_op(s, &op);
 }

@@ -20,8 +20,8 @@
 struct heap_stream {
 	char *chunk;
 	size_t size, len;	/* len: up to and with the '\n' of the last line */
-	size_t line;		/* where the open line begins; 0 length: none is open */
-	bool open;
+	size_t limit;		/* beyond this len another line begins; 0: none is open */
+	size_t first;		/* len while the open line has no operation yet */
 	uint64_t base, last_ns;
 	uint64_t nr_ops, nr_lost;
 };
@@ -31,7 +31,6 @@ bool recorder_init(void);
 
 /* Nanoseconds since the trace's start. */
 uint64_t recorder_now(void);
-void recorder_set_start(uint64_t monotonic_ns);
 
 /**
  * recorder_writer() - The one writer for records of the main stream.

@@ -116,7 +116,9 @@ static struct thread *thread_new(void)
 			all = t;
 	}
 	if (t) {
-		memset(t, 0, sizeof(*t));
+		/* What it knows of stacks is true of any thread; arena memory is zeroed. */
+		memset(t, 0, offsetof(struct thread, stacks));
+		t->walk.nr = 0;
 		t->tid = thread_tid();
 		t->next = next;
 	}
