@@ -23,7 +23,13 @@ extern struct mm capture_mm;
  * to. The last is a page that the kernel wipes in every kind of fork: a child that came about
  * behind our back must not write into its parent's trace.
  */
-bool capture_is_on(void);
+extern volatile char *capture_alive;
+
+static inline bool capture_is_on(void)
+{
+	return *capture_alive;
+}
+
 void capture_set_on(bool on);
 /* The same without the page: what a fork handler in the child asks about the parent. */
 bool capture_was_on(void);

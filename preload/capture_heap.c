@@ -3,7 +3,6 @@
  * Heap operations: stamp, find the stack from the thread's last one, append to the thread's stream. No
  * lock, no system call and no memory that threads share, unless the stack is new or the chunk is full.
  */
-#include <errno.h>
 #include <stdint.h>
 
 #include "capture.h"
@@ -43,12 +42,11 @@ static inline struct thread *enter(struct thread_local_state *self)
 }
 
 /* Out of it. A full chunk may have left something to tell. */
-static inline void leave(struct thread_local_state *self, int err)
+static inline void leave(struct thread_local_state *self)
 {
 	if (__builtin_expect(own_nr_pending(), false))
 		capture_own_calls();
 	self->depth = 0;
-	errno = err;
 }
 
 static inline uint32_t stack_of(struct thread *t, const void *frame)
@@ -67,7 +65,6 @@ uint64_t capture_stamp(void)
 void capture_alloc(const void *block, size_t size, size_t align, const void *frame)
 {
 	struct thread_local_state *self = thread_state();
-	int err = errno;
 	struct thread *t = enter(self);
 	uint64_t now;
 
@@ -75,36 +72,34 @@ void capture_alloc(const void *block, size_t size, size_t align, const void *fra
 		return;
 	/* At once: waiting for the counter then waits for the allocator only. */
 	now = clock_after_acquisition();
-	recorder_heap_alloc(&t->heap, t->tid, now, (uint64_t)(uintptr_t)block, size, align,
+	heap_stream_alloc(&t->heap, t->tid, now, (uint64_t)(uintptr_t)block, size, align,
 			    stack_of(t, frame));
-	leave(self, err);
+	leave(self);
 }
 
 void capture_free(const void *block)
 {
 	struct thread_local_state *self = thread_state();
-	int err = errno;
 	struct thread *t = block ? enter(self) : NULL;
 
 	if (!t)
 		return;
-	recorder_heap_free(&t->heap, t->tid, clock_before_release(), (uint64_t)(uintptr_t)block);
-	leave(self, err);
+	heap_stream_free(&t->heap, t->tid, clock_before_release(), (uint64_t)(uintptr_t)block);
+	leave(self);
 }
 
 void capture_realloc(const void *block, size_t size, const void *old, uint64_t before_ns,
 		     const void *frame)
 {
 	struct thread_local_state *self = thread_state();
-	int err = errno;
 	struct thread *t = enter(self);
 	uint64_t now;
 
 	if (!t)
 		return;
 	now = clock_after_acquisition();
-	recorder_heap_realloc(&t->heap, t->tid, now, (uint64_t)(uintptr_t)block, size,
+	heap_stream_realloc(&t->heap, t->tid, now, (uint64_t)(uintptr_t)block, size,
 			      stack_of(t, frame), (uint64_t)(uintptr_t)old,
 			      now > before_ns ? now - before_ns : 0);
-	leave(self, err);
+	leave(self);
 }

@@ -5,6 +5,7 @@
  */
 #include "capture.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <sys/syscall.h>
 
@@ -38,6 +39,7 @@ static uint64_t hash_stack(void *const *ips, int nr)
 static uint32_t intern(struct thread *t, void *const *ips, int nr, bool cut)
 {
 	struct lock_state state;
+	int err = errno;
 	uint32_t id;
 
 	/* Before the lock: it asks the loader. */
@@ -47,6 +49,7 @@ static uint32_t intern(struct thread *t, void *const *ips, int nr, bool cut)
 	lock_take(&state);
 	id = stacks_intern(ips, nr, cut);
 	lock_drop(&state);
+	errno = err;
 	return id;
 }
 
@@ -102,13 +105,14 @@ static bool find_mapping(uintptr_t addr, uintptr_t *ret_start, uintptr_t *ret_en
 
 static int unwind(struct thread *t, void **ips, int max, bool *ret_cut)
 {
-	int nr;
+	int nr, err = errno;
 
 	thread_gate_enter(t);
 	tls.unwinding = true;
 	nr = unwind_stack(ips, max, ret_cut);
 	tls.unwinding = false;
 	thread_gate_leave(t);
+	errno = err;
 	return nr;
 }
 

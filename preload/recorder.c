@@ -7,6 +7,7 @@
 #include "arena.h"
 #include "clock.h"
 #include "digits.h"
+#include "heap_stream.h"
 #include "lock.h"
 #include "sink.h"
 #include "sys.h"
@@ -17,7 +18,6 @@
 #define STREAM_CHUNK 4096u		/* bytes a thread collects for a stream */
 #define HEAP_CHUNK_FIRST 4096u		/* a thread's first chunk; the next ones are larger */
 #define HEAP_LINE_MAX 16384u		/* bytes of one heap line */
-#define HEAP_OP_MAX 160u		/* bytes of one operation, generously */
 #define HEAP_HEAD_MAX 128u		/* of a line without operations */
 #define NR_LOST 16
 #define TALLY_BYTES 192u		/* kept free at a chunk's end, for the line that owns up to losses */
@@ -42,6 +42,7 @@ bool recorder_init(void)
 {
 	if (!record)
 		record = arena_alloc(RECORD_MAX);
+	digits_init();
 	main_chunk = NULL;
 	main_size = main_len = 0;
 	tally = NULL;
@@ -239,7 +240,7 @@ void recorder_trim(void)
 	main_size = main_len = 0;
 }
 
-void recorder_heap_flush(struct heap_stream *s)
+void heap_stream_flush(struct heap_stream *s)
 {
 	if (s->chunk && s->len) {
 		if (sink_is_file())
@@ -262,7 +263,7 @@ static bool next_chunk(struct heap_stream *s)
 	lock_take(&state);
 	if (s->size >= SINK_CHUNK)
 		want = SINK_CHUNK;
-	recorder_heap_flush(s);
+	heap_stream_flush(s);
 	if (sink_is_file()) {
 		s->chunk = sink_chunk(want, &s->size);
 	} else if (!s->chunk) {
@@ -277,12 +278,7 @@ static bool next_chunk(struct heap_stream *s)
 	return s->chunk;
 }
 
-/*
- * Room for an operation. A line ends when it is long, or when time went back (a signal handler's
- * operation came first). Return: false if the operation is lost.
- */
-static __attribute__((noinline)) bool begin_line(struct heap_stream *s, int tid, uint64_t ns,
-						  uint64_t addr)
+bool heap_stream_begin(struct heap_stream *s, int tid, uint64_t ns, uint64_t addr)
 {
 	char buf[HEAP_HEAD_MAX];
 	struct jsonw w;
@@ -299,128 +295,11 @@ static __attribute__((noinline)) bool begin_line(struct heap_stream *s, int tid,
 	memcpy(buf + w.len, "]}\n", 3);
 	publish(s->chunk + s->len, buf, w.len + 3);
 	s->len += w.len + 3;
+	s->first = s->len;
 	s->base = addr;
 	s->last_ns = ns;
-	s->first = s->len;
 	s->limit = s->size - HEAP_OP_MAX;
 	if (s->limit > s->len + HEAP_LINE_MAX)
 		s->limit = s->len + HEAP_LINE_MAX;
 	return true;
-}
-
-/*
- * An operation is written over the end of the line, in place:
- *
- *     …,[85,16,48,3]]}\n\n          the first four bytes are stored last, in one piece
- *                   ,[90,16]]}\n
- *
- * Until then the line ends where it did, and what follows is a line that does not begin with '{'. The
- * bytes behind it stay newlines, as they were.
- */
-struct op {
-	char *start, *p;
-	uint32_t first;
-};
-
-static inline void put_number(struct op *op, uint64_t value)
-{
-	if (__builtin_expect(value < DIGITS_LIMIT, true))
-		op->p = digits_put(op->p, (uint32_t)value);
-	else
-		op->p += jsonw_put_num(op->p, (int64_t)value);
-}
-
-static inline bool begin_op(struct heap_stream *s, int tid, uint64_t ns, uint64_t addr, struct op *op)
-{
-	uint64_t text, dt;
-	unsigned int nr;
-	bool is_first;
-
-	if (__builtin_expect(s->len >= s->limit || ns < s->last_ns ||
-			     ns - s->last_ns >= DIGITS_LIMIT, false) &&
-	    !begin_line(s, tid, ns, addr))
-		return false;
-	dt = ns - s->last_ns;
-	s->last_ns = ns;
-	/* No comma before the first one: it begins a byte earlier, with the array's bracket. */
-	is_first = s->len == s->first;
-	op->start = s->chunk + s->len - 3 - is_first;
-	nr = digits_of((uint32_t)dt, &text);
-	/* Two characters of it are among the first four bytes: JSON allows a space in front of one. */
-	if (nr == 1) {
-		text = text << 8 | ' ';
-		nr = 2;
-	}
-	op->first = (is_first ? '[' : ',') | '[' << 8 | (uint32_t)text << 16;
-	text >>= 16;
-	memcpy(op->start + 4, &text, sizeof(text));
-	op->p = op->start + 2 + nr;
-	return true;
-}
-
-static inline void put_field(struct op *op, int64_t value)
-{
-	static const uint16_t comma_minus = ',' | '-' << 8;
-
-	memcpy(op->p, &comma_minus, sizeof(comma_minus));
-	op->p += 1 + (value < 0);
-	put_number(op, value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
-}
-
-static inline void end_op(struct heap_stream *s, struct op *op)
-{
-	static const char tail[8] = "]]}\n\n\n\n\n";
-
-	memcpy(op->p, tail, sizeof(tail));
-	__asm__ volatile("" ::: "memory");
-	/* One mov: a kill can't fall into it. */
-	*(volatile uint32_t *)(void *)op->start = op->first;
-	/* And this one completes it: a jump out of here before leaves the line as it was. */
-	*(volatile size_t *)&s->len = (size_t)(op->p + 4 - s->chunk);
-	s->nr_ops++;
-}
-
-void recorder_heap_alloc(struct heap_stream *s, int tid, uint64_t ns, uint64_t addr, size_t size,
-			 size_t align, uint32_t stack)
-{
-	struct op op;
-
-	if (!begin_op(s, tid, ns, addr, &op))
-		return;
-	if (__builtin_expect(addr != 0, true)) {
-		put_field(&op, (int64_t)(addr - s->base));
-	} else {
-		memcpy(op.p, ",null", 5);
-		op.p += 5;
-	}
-	put_field(&op, (int64_t)(size > INT64_MAX ? INT64_MAX : size));
-	put_field(&op, stack);
-	if (align && addr)
-		put_field(&op, (int64_t)align);
-	end_op(s, &op);
-}
-
-void recorder_heap_free(struct heap_stream *s, int tid, uint64_t ns, uint64_t addr)
-{
-	struct op op;
-
-	if (!begin_op(s, tid, ns, addr, &op))
-		return;
-	put_field(&op, (int64_t)(addr - s->base));
-	end_op(s, &op);
-}
-
-void recorder_heap_realloc(struct heap_stream *s, int tid, uint64_t ns, uint64_t addr, size_t size,
-			   uint32_t stack, uint64_t old, uint64_t took)
-{
-	struct op op;
-
-	if (!begin_op(s, tid, ns, addr, &op))
-		return;
-	put_field(&op, (int64_t)(addr - s->base));
-	put_field(&op, (int64_t)size);
-	put_field(&op, stack);
-	put_field(&op, (int64_t)(old - s->base));
-	put_field(&op, (int64_t)took);
-	end_op(s, &op);
 }

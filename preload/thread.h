@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "recorder.h"
+#include "heap_stream.h"
 #include "walk.h"
 
 #define THREAD_STACKS 1024	/* entries of the stack cache, a power of two */
