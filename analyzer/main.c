@@ -364,6 +364,5 @@ int main(int argc, char **argv)
 		return status;
 	cmd.opt.terminal = isatty(STDOUT_FILENO);
 	cmd.opt.colour = out_wants_colour(stdout);
-	cmd.opt.progress = isatty(STDERR_FILENO);
 	return finish(run_traces(cmd.view, &cmd.opt, argv + optind, argc - optind));
 }

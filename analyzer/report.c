@@ -88,35 +88,28 @@ static int take_record(struct trace *tr, const struct record *rec)
 	return 0;
 }
 
-static void show_progress(const struct trace *tr, uint64_t *next)
-{
-	if (!tr->opt->progress || tr->reader.offset < *next)
-		return;
-	*next = tr->reader.offset + (64 << 20);
-	fprintf(stderr, "\rvmtrace-report: %" PRIu64 " MiB", tr->reader.offset >> 20);
-}
-
 int trace_read(struct trace *tr, void *state,
 	       bool (*stop)(struct trace *trace, void *state, const struct record *rec),
 	       void (*record)(struct trace *trace, void *state, const struct record *rec))
 {
-	uint64_t next_progress = 64 << 20;
 	struct record rec;
 	int err;
 
+	reader_show_progress(&tr->reader);
 	while ((err = reader_next(&tr->reader, &rec)) > 0) {
-		show_progress(tr, &next_progress);
-		if (stop && stop(tr, state, &rec))
-			return 0;
+		if (stop && stop(tr, state, &rec)) {
+			err = 0;
+			goto out_progress;
+		}
 		err = take_record(tr, &rec);
 		if (err)
 			break;
 		if (record && rec.ev != TRACE_NR_EVENTS)
 			record(tr, state, &rec);
 	}
-	if (next_progress > 64 << 20)
-		fputs("\r\033[K", stderr);
 	replay_finish(&tr->replay);
+out_progress:
+	progress_end(&tr->reader.progress);
 	return err;
 }
 

@@ -22,7 +22,7 @@ struct json_t;
 
 /* What the command line may ask for; a view says which of these it takes. */
 struct options {
-	bool json, partial, no_symbols, colour, progress;
+	bool json, partial, no_symbols, colour;
 	bool terminal;			/* output goes to one: names are escaped even in maps */
 	bool own, why, stacks;
 	struct moment at;
