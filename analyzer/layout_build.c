@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 
 #include "alloc.h"
+#include "frame_name.h"
 #include "layout.h"
 #include "layout_frames.h"
 #include "layout_pieces.h"
@@ -63,8 +64,8 @@ static bool is_from_malloc(struct build *b, const struct layout_maker *maker, ui
 	if (!maker || site == LAYOUT_NO_SITE)
 		return false;
 	s = &b->program.sites[site];
-	return layout_frame_is_malloc(s->frames[0]) ||
-	       (s->nr_frames > 1 && layout_frame_is_malloc(s->frames[1]) &&
+	return frame_is_malloc(s->frames[0]) ||
+	       (s->nr_frames > 1 && frame_is_malloc(s->frames[1]) &&
 		maker->origin != TRACE_ORIGIN_RAW);
 }
 
