@@ -15,38 +15,39 @@ struct raw_op {
 	bool has_null;			/* the second one: an allocation that failed */
 };
 
-/* Give an operation its meaning; @t is the stamp of the one before and becomes this one's. */
-static inline bool make_op(const struct raw_op *raw, uint64_t base, uint64_t *t, struct heap_op *op)
-{
-	const int64_t *v = raw->v;
-	size_t n = raw->nr;
-
-	if (n < 2 || n == 3 || v[0] < 0 || __builtin_add_overflow(*t, (uint64_t)v[0], t))
-		return false;
-	*op = (struct heap_op){ .t = *t, .addr = base + (uint64_t)v[1], .kind = HEAP_FREE };
-	if (n == 2)
-		return !raw->has_null;
-	if (v[2] < 0 || v[3] < 0 || v[3] > UINT32_MAX)
-		return false;
-	op->size = v[2];
-	op->stack = v[3];
-	op->kind = raw->has_null ? HEAP_FAILED : HEAP_ALLOC;
-	if (n == 5)
-		return v[4] >= 0;
-	if (n == 6) {
-		if (v[5] < 0)
-			return false;
-		op->old = base + (uint64_t)v[4];
-		op->released = (uint64_t)v[5] < *t ? *t - (uint64_t)v[5] : 0;
-		op->kind = raw->has_null ? HEAP_FAILED : HEAP_REALLOC;
-	}
-	return true;
-}
-
 static struct heap_op *next_op(struct heap_ops *ops)
 {
 	ops->list = alloc_grow(ops->list, ops->nr, &ops->cap, sizeof(*ops->list));
 	return &ops->list[ops->nr++];
+}
+
+/* Give an operation its meaning; @t is the stamp of the one before and becomes this one's. */
+static inline bool make_op(const struct raw_op *raw, uint64_t base, uint64_t *t,
+			   struct heap_ops *ops)
+{
+	const int64_t *v = raw->v;
+	size_t n = raw->nr;
+	struct heap_op op;
+
+	if (n < 2 || n == 3 || v[0] < 0 || __builtin_add_overflow(*t, (uint64_t)v[0], t))
+		return false;
+	op = (struct heap_op){ .t = *t, .addr = base + (uint64_t)v[1], .kind = HEAP_FREE };
+	if (n > 2) {
+		if (v[2] < 0 || v[3] < 0 || v[3] > UINT32_MAX || (n > 4 && v[n - 1] < 0))
+			return false;
+		op.size = v[2];
+		op.stack = v[3];
+		op.kind = raw->has_null ? HEAP_FAILED : HEAP_ALLOC;
+	} else if (raw->has_null) {
+		return false;
+	}
+	if (n == 6 && !raw->has_null)
+		*next_op(ops) = (struct heap_op){
+			.t = (uint64_t)v[5] < *t ? *t - (uint64_t)v[5] : 0,
+			.addr = base + (uint64_t)v[4], .kind = HEAP_REALLOC,
+		};
+	*next_op(ops) = op;
+	return true;
 }
 
 /* The scanner: a cursor that becomes NULL at the first byte it does not expect. */
@@ -150,7 +151,7 @@ bool heapline_scan(const char *text, size_t len, struct heap_ops *ops)
 		return false;
 	while (*p == '[') {
 		p = scan_op(p + 1, end, &raw);
-		if (!p || p == end || !make_op(&raw, base, &t, next_op(ops)))
+		if (!p || p == end || !make_op(&raw, base, &t, ops))
 			return false;
 		if (*p != ',')
 			break;
@@ -195,7 +196,7 @@ static int parse_ops(const struct json_t *doc, struct heap_ops *ops, struct reco
 		return -EINVAL;
 	}
 	for (i = 0; i < js_len(list); i++) {
-		if (parse_op(js_at(list, i), &raw) && make_op(&raw, base, &t, next_op(ops)))
+		if (parse_op(js_at(list, i), &raw) && make_op(&raw, base, &t, ops))
 			continue;
 		snprintf(err->text, sizeof(err->text), "heap: ops[%zu] is not a heap operation", i);
 		return -EINVAL;

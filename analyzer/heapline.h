@@ -11,11 +11,11 @@
 
 #include "record.h"
 
+/* A realloc is two operations: HEAP_REALLOC, by which the old block goes, and HEAP_ALLOC. */
 enum { HEAP_FREE, HEAP_ALLOC, HEAP_REALLOC, HEAP_FAILED };
 
 struct heap_op {
-	uint64_t t, addr, size;
-	uint64_t old, released;		/* HEAP_REALLOC: the old block and when it went */
+	uint64_t t, addr, size;		/* no size where a block goes */
 	uint32_t stack;
 	uint8_t kind;
 };

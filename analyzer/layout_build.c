@@ -311,7 +311,7 @@ static void add_vma(struct build *b, const struct vma *vma)
 
 static int by_live(const void *a, const void *b)
 {
-	const struct heap_site *x = a, *y = b;
+	const struct heap_sum *x = a, *y = b;
 
 	return (x->live_bytes < y->live_bytes) - (x->live_bytes > y->live_bytes);
 }

@@ -82,9 +82,9 @@ static int take_record(struct trace *tr, const struct record *rec)
 		stacks_add_module(&tr->stacks, &rec->module);
 	} else if (rec->ev == TRACE_STACK) {
 		stacks_add(&tr->stacks, &rec->stack);
-	} else if (rec->ev == TRACE_HEAP && tr->view->flags & VIEW_HEAP) {
-		heap_locate(&tr->heap, rec);
 	}
+	if (tr->view->flags & VIEW_HEAP)
+		heap_locate(&tr->heap, rec);
 	return 0;
 }
 

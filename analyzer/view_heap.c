@@ -25,14 +25,14 @@ static void no_free(void *state)
 	(void)state;
 }
 
-static int by_stack(const struct heap_site *x, const struct heap_site *y)
+static int by_stack(const struct heap_sum *x, const struct heap_sum *y)
 {
 	return (x->stack > y->stack) - (x->stack < y->stack);
 }
 
 static int by_peak(const void *a, const void *b)
 {
-	const struct heap_site *x = a, *y = b;
+	const struct heap_sum *x = a, *y = b;
 
 	if (x->peak_bytes != y->peak_bytes)
 		return x->peak_bytes < y->peak_bytes ? 1 : -1;
@@ -43,7 +43,7 @@ static int by_peak(const void *a, const void *b)
 
 static int by_live(const void *a, const void *b)
 {
-	const struct heap_site *x = a, *y = b;
+	const struct heap_sum *x = a, *y = b;
 
 	if (x->live_bytes != y->live_bytes)
 		return x->live_bytes < y->live_bytes ? 1 : -1;
@@ -108,7 +108,7 @@ static void heap_text(struct trace *tr, void *state)
 	print_totals(tr);
 	print_classes(tr);
 	for (i = 0; i < nr; i++) {
-		const struct heap_site *site = &tr->heap.sites[i];
+		const struct heap_sum *site = &tr->heap.sites[i];
 
 		fprintf(tr->out, "\n%s in %" PRIu64 " blocks at the peak; %" PRIu64
 			" allocations, %s in all\n", out_size(a, site->peak_bytes), site->peak_blocks,
@@ -118,7 +118,7 @@ static void heap_text(struct trace *tr, void *state)
 	symbols_print_notes(tr->symbols, tr->out);
 }
 
-static struct json_t *json_site(struct trace *tr, const struct heap_site *site)
+static struct json_t *json_site(struct trace *tr, const struct heap_sum *site)
 {
 	struct json_t *obj = js_object();
 
@@ -194,7 +194,7 @@ static void leaks_text(struct trace *tr, void *state)
 	fprintf(tr->out, "%s in %" PRIu64 " blocks were live at the end\n",
 		out_size(a, tr->heap.live_bytes), tr->heap.live_blocks);
 	for (i = 0; i < nr && tr->heap.sites[i].live_blocks; i++) {
-		const struct heap_site *site = &tr->heap.sites[i];
+		const struct heap_sum *site = &tr->heap.sites[i];
 
 		fprintf(tr->out, "\n%s in %" PRIu64 " blocks\n", out_size(a, site->live_bytes),
 			site->live_blocks);

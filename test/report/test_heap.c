@@ -19,13 +19,15 @@ struct model {
 	uint64_t size[BLOCKS];		/* of the block at address 16 * i */
 	unsigned int site[BLOCKS];	/* 0: not allocated */
 	uint64_t live[SITES + 1], peak[SITES + 1];
-	uint64_t total, total_peak, allocations, frees, unknown;
+	bool was_live[BLOCKS];
+	uint64_t total, total_peak, allocations, frees, unknown, twice;
 };
 
 static void model_free(struct model *m, unsigned int i)
 {
 	if (!m->site[i]) {
-		m->unknown++;
+		m->unknown += !m->was_live[i];
+		m->twice += m->was_live[i];
 		return;
 	}
 	m->live[m->site[i]] -= m->size[i];
@@ -36,6 +38,7 @@ static void model_free(struct model *m, unsigned int i)
 
 static void model_alloc(struct model *m, unsigned int i, unsigned int site, uint64_t size)
 {
+	m->was_live[i] = true;
 	m->site[i] = site;
 	m->size[i] = size;
 	m->live[site] += size;
@@ -107,7 +110,8 @@ static void compare(const struct heap *h, const struct model *m)
 
 	CHECK_EQ(h->allocations, m->allocations);
 	CHECK_EQ(h->frees, m->frees);
-	CHECK_EQ(h->unknown_frees, m->unknown);
+	CHECK_EQ(h->unknown_frees + h->invalid_frees, m->unknown);
+	CHECK_EQ(h->double_frees, m->twice);
 	CHECK_EQ(h->overwritten, 0);
 	CHECK_EQ(h->live_bytes, m->total);
 	CHECK_EQ(h->peak_bytes, m->total_peak);

@@ -19,8 +19,7 @@ static bool ops_equal(const struct heap_ops *a, const struct heap_ops *b)
 	for (i = 0; i < a->nr && i < b->nr; i++) {
 		const struct heap_op *x = &a->list[i], *y = &b->list[i];
 
-		if (x->t != y->t || x->addr != y->addr || x->size != y->size || x->old != y->old ||
-		    x->released != y->released || x->stack != y->stack || x->kind != y->kind)
+		if (x->t != y->t || x->addr != y->addr || x->size != y->size || x->stack != y->stack || x->kind != y->kind)
 			return false;
 	}
 	return a->nr == b->nr;
@@ -83,7 +82,7 @@ static void test_meaning(void)
 	struct heap_ops ops = { 0 };
 
 	CHECK_EQ(heapline_scan(line, strlen(line), &ops), true);
-	CHECK_EQ(ops.nr, 4);
+	CHECK_EQ(ops.nr, 5);
 	CHECK_EQ(ops.list[0].kind, HEAP_FREE);
 	CHECK_EQ(ops.list[0].t, 105);
 	CHECK_EQ(ops.list[0].addr, 0x5510);
@@ -92,10 +91,12 @@ static void test_meaning(void)
 	CHECK_EQ(ops.list[1].size, 64);
 	CHECK_EQ(ops.list[1].stack, 3);
 	CHECK_EQ(ops.list[2].kind, HEAP_REALLOC);
-	CHECK_EQ(ops.list[2].addr, 0x5400);
-	CHECK_EQ(ops.list[2].old, 0x5520);
-	CHECK_EQ(ops.list[2].released, 107);
-	CHECK_EQ(ops.list[3].kind, HEAP_FAILED);
+	CHECK_EQ(ops.list[2].t, 107);
+	CHECK_EQ(ops.list[2].addr, 0x5520);
+	CHECK_EQ(ops.list[3].kind, HEAP_ALLOC);
+	CHECK_EQ(ops.list[3].t, 115);
+	CHECK_EQ(ops.list[3].addr, 0x5400);
+	CHECK_EQ(ops.list[4].kind, HEAP_FAILED);
 	alloc_free(ops.list);
 }
 
