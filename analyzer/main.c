@@ -47,6 +47,11 @@ static const struct option long_options[] = {
 	{ "stacks", no_argument, NULL, 's' },
 	{ "call", required_argument, NULL, 'c' },
 	{ "limit", required_argument, NULL, 'l' },
+	{ "by", required_argument, NULL, 'b' },
+	{ "sort", required_argument, NULL, 'r' },
+	{ "timeline", no_argument, NULL, 't' },
+	{ "suppressions", required_argument, NULL, 'S' },
+	{ "fail", no_argument, NULL, 'F' },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -126,6 +131,13 @@ static int bad_argument(const char *option, const char *arg)
 	return -EINVAL;
 }
 
+static void report_error(const char *text)
+{
+	fputs("vmtrace-report: ", stderr);
+	out_name(stderr, text);
+	fputc('\n', stderr);
+}
+
 static int parse_number(const char *text, uint64_t *ret)
 {
 	char *end;
@@ -142,6 +154,48 @@ static int parse_call(const char *text)
 	for (i = 0; i < MM_OP_COUNT; i++)
 		if (!strcmp(record_call_names[i], text))
 			return i;
+	return -EINVAL;
+}
+
+/* Index of @word in @words, or -EINVAL. */
+static int find_word(const char *word, const char *const *words, int nr)
+{
+	int i;
+
+	for (i = 0; i < nr; i++)
+		if (!strcmp(words[i], word))
+			return i;
+	return -EINVAL;
+}
+
+static int take_heap_by(struct options *opt, const char *arg)
+{
+	int i = find_word(arg, heap_by_names, HEAP_NR_BY);
+
+	if (i < 0)
+		return bad_argument("by", arg);
+	opt->heap_by = i;
+	return 0;
+}
+
+static int take_heap_sort(struct options *opt, const char *arg)
+{
+	int i = find_word(arg, heap_sort_names, HEAP_NR_SORTS);
+
+	if (i < 0)
+		return bad_argument("sort", arg);
+	opt->heap_sort = i;
+	opt->has_heap_sort = true;
+	return 0;
+}
+
+static int take_suppressions(struct options *opt, const char *path)
+{
+	char err[400];
+
+	if (!suppress_load(&opt->suppressions, path, err, sizeof(err)))
+		return 0;
+	report_error(err);
 	return -EINVAL;
 }
 
@@ -167,6 +221,18 @@ static int take_option(struct options *opt, int c, const char *arg)
 	case 's':
 		opt->stacks = true;
 		return 0;
+	case 't':
+		opt->timeline = true;
+		return 0;
+	case 'F':
+		opt->fail = true;
+		return 0;
+	case 'b':
+		return take_heap_by(opt, arg);
+	case 'r':
+		return take_heap_sort(opt, arg);
+	case 'S':
+		return take_suppressions(opt, arg);
 	case 'a':
 		return moment_parse(arg, &opt->at) ? bad_argument("at", arg) : 0;
 	case 'c':
@@ -188,13 +254,6 @@ static const struct view *find_view(const char *name)
 		if (!strcmp(views[i]->name, name))
 			return views[i];
 	return NULL;
-}
-
-static void report_error(const char *text)
-{
-	fputs("vmtrace-report: ", stderr);
-	out_name(stderr, text);
-	fputc('\n', stderr);
 }
 
 /* Show one trace. @list: where JSON goes if there are several, else NULL. */
@@ -219,6 +278,8 @@ static int run_trace(const struct view *view, const struct options *opt, const c
 		if (!opt->partial || !trace.has_header)
 			status = EXIT_UNUSABLE;
 	}
+	if (status == EXIT_OK && trace.is_refused)
+		status = EXIT_REGRESSION;
 	trace_close(&trace);
 	return status;
 }

@@ -161,6 +161,7 @@ int reader_rewind(struct reader *r)
 	r->start = r->end = 0;
 	r->offset = r->line = r->nr_lines = r->nr_torn = r->nr_unknown = 0;
 	r->nr_missing = r->seq = 0;
+	r->heap_bytes = 0;
 	r->nr_stacks = 0;
 	r->at_eof = false;
 	return 0;
@@ -172,6 +173,12 @@ void reader_show_progress(struct reader *r)
 
 	progress_begin(&r->progress, "reading",
 		       r->is_seekable && !fstat(r->fd, &st) ? st.st_size : 0);
+}
+
+void reader_show_heap_progress(struct reader *r, unsigned int times)
+{
+	r->heap_bytes_read = 0;
+	progress_begin(&r->progress, "heap:", times * r->heap_bytes);
 }
 
 /* Read into the window. Return: the number of bytes, 0 at the end, -errno with the error set. */
@@ -407,6 +414,7 @@ int reader_next(struct reader *r, struct record *rec)
 	if (rec->ev == TRACE_HEAP) {
 		rec->heap.offset = r->offset;
 		rec->heap.length = len;
+		r->heap_bytes += len;
 	}
 	r->nr_unknown += rec->ev == TRACE_NR_EVENTS;
 	advance(r, len);
@@ -439,6 +447,8 @@ int reader_heap_line(struct reader *r, uint64_t line, uint64_t offset, size_t le
 	struct record_error why = { "" };
 	int err;
 
+	r->heap_bytes_read += length;
+	progress_at(&r->progress, r->heap_bytes_read);
 	err = read_at(r, line, offset, length);
 	if (err || heapline_scan(r->heap_buf, length, ops))
 		return err;

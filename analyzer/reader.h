@@ -37,6 +37,8 @@ struct reader {
 	uint64_t nr_missing;		/* calls, by the gaps in their numbers */
 	uint64_t seq;			/* of the last call */
 	uint32_t nr_stacks;		/* nodes defined so far */
+	uint64_t heap_bytes;		/* of the heap lines located */
+	uint64_t heap_bytes_read;	/* by reader_heap_line() */
 
 	struct json_t *doc;		/* of the record handed out */
 	bool has_header;
@@ -74,6 +76,9 @@ int reader_rewind(struct reader *reader);
 
 /* Show how far the reading has come from here on, up to progress_end(). */
 void reader_show_progress(struct reader *reader);
+
+/* The same for the heap lines, which will be read @times times. */
+void reader_show_heap_progress(struct reader *reader, unsigned int times);
 
 /**
  * reader_heap_line() - Read one heap line again, with its operations.

@@ -85,6 +85,8 @@ static int take_record(struct trace *tr, const struct record *rec)
 	}
 	if (tr->view->flags & VIEW_HEAP)
 		heap_locate(&tr->heap, rec);
+	if (rec->ev == TRACE_CALL && rec->call.seq == tr->opt->at.value)
+		tr->at_t = rec->t;
 	return 0;
 }
 
@@ -113,6 +115,28 @@ out_progress:
 	return err;
 }
 
+/* Pass 2, up to the moment asked for. */
+static int run_heap(struct trace *tr)
+{
+	const struct moment *at = &tr->opt->at;
+	int err;
+
+	tr->heap_t = at->kind == MOMENT_TIME ? at->value : at->kind == MOMENT_EVENT ? tr->at_t : 0;
+	if (at->kind == MOMENT_END || tr->heap_t > tr->t_last)
+		tr->heap_t = tr->t_last;
+	reader_show_heap_progress(&tr->reader, at->kind == MOMENT_PEAK ? 2 : 1);
+	if (at->kind == MOMENT_END)
+		err = heap_run(&tr->heap, &tr->reader);
+	else if (at->kind == MOMENT_PEAK)
+		err = heap_run_until_peak(&tr->heap, &tr->reader);
+	else
+		err = heap_run_until(&tr->heap, &tr->reader, tr->heap_t);
+	progress_end(&tr->reader.progress);
+	if (at->kind == MOMENT_PEAK)
+		tr->heap_t = tr->heap.peak_t;
+	return err;
+}
+
 int trace_run(struct trace *tr, struct json_t **ret_json)
 {
 	const struct view *view = tr->view;
@@ -123,7 +147,7 @@ int trace_run(struct trace *tr, struct json_t **ret_json)
 	if (!*tr->reader.error)
 		err = trace_read(tr, state, view->stop, view->record);
 	if (tr->has_header && view->flags & VIEW_HEAP) {
-		int heap_err = heap_run(&tr->heap, &tr->reader);
+		int heap_err = run_heap(tr);
 
 		err = err ? err : heap_err;
 	}

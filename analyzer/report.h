@@ -13,9 +13,11 @@
 #include <stdio.h>
 
 #include "heap.h"
+#include "heap_groups.h"
 #include "reader.h"
 #include "replay.h"
 #include "stacks.h"
+#include "suppress.h"
 #include "symbols.h"
 
 struct json_t;
@@ -29,6 +31,11 @@ struct options {
 	int call;			/* enum mm_op, -1: all */
 	uint64_t limit;			/* 0: all */
 	bool has_limit;
+	enum heap_by heap_by;
+	enum heap_sort heap_sort;
+	bool has_heap_sort, timeline;
+	struct suppressions suppressions;
+	bool fail;			/* what was found is a failure */
 };
 
 struct view;
@@ -47,7 +54,10 @@ struct trace {
 	struct rec_header header;	/* points into the reader's first line */
 	uint64_t t_last;		/* greatest stamp seen */
 	uint64_t nr_records[TRACE_NR_EVENTS];
+	uint64_t at_t;			/* when the call opt->at names was made */
+	uint64_t heap_t;		/* the moment that heap stands at */
 	bool is_damaged;		/* reading ended with an error */
+	bool is_refused;		/* a view that was asked to fail found a reason */
 };
 
 enum {

@@ -26,9 +26,10 @@ static const struct view *const views[] = {
 static const struct options variants[] = {
 	{ .no_symbols = true, .at = { MOMENT_END, 0 }, .call = -1, .stacks = true },
 	{ .no_symbols = true, .at = { MOMENT_PEAK, 0 }, .call = -1, .json = true, .why = true,
-	  .own = true, .stacks = true },
+	  .own = true, .stacks = true, .heap_by = HEAP_BY_FUNCTION, .timeline = true },
 	{ .no_symbols = true, .at = { MOMENT_EVENT, 2 }, .call = MM_MMAP, .why = true,
-	  .colour = true, .terminal = true, .limit = 1, .has_limit = true },
+	  .colour = true, .terminal = true, .limit = 1, .has_limit = true,
+	  .heap_by = HEAP_BY_THREAD, .timeline = true, .fail = true },
 };
 
 static void run(const struct view *view, const struct options *opt, const uint8_t *data,
