@@ -19,8 +19,8 @@
 #include "tree.h"
 
 static const struct view *const views[] = {
-	&view_summary, &view_maps, &view_events, &view_mm, &view_heap, &view_leaks, &view_frames,
-	&view_verify,
+	&view_summary, &view_maps, &view_events, &view_mm, &view_heap, &view_leaks,
+	&view_fragmentation, &view_frames, &view_verify,
 };
 
 static const struct {
@@ -80,10 +80,10 @@ static void print_help(const struct view *view)
 	}
 	printf("%s\nViews:\n", usage_text);
 	for (i = 0; i < NR_VIEWS; i++)
-		printf("  %-10s %s%s\n", views[i]->name, views[i]->brief, i ? "" : " (default)");
+		printf("  %-13s %s%s\n", views[i]->name, views[i]->brief, i ? "" : " (default)");
 	printf("\nCommands on several traces at once:\n");
 	for (i = 0; i < NR_COMMANDS; i++)
-		printf("  %-10s %s\n", commands[i].name, commands[i].brief);
+		printf("  %-13s %s\n", commands[i].name, commands[i].brief);
 	printf("\nOptions:\n%s\nExit status: 0 fine, 2 the input or the call is unusable.\n",
 	       general_help);
 }

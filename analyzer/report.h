@@ -88,7 +88,7 @@ struct view {
 };
 
 extern const struct view view_summary, view_maps, view_events, view_mm, view_heap, view_leaks,
-	view_frames, view_verify;
+	view_fragmentation, view_frames, view_verify;
 
 /**
  * trace_open() - Get ready to read @path for @view.

@@ -19,8 +19,8 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const struct view *const views[] = {
-	&view_summary, &view_maps, &view_events, &view_mm, &view_heap, &view_leaks, &view_frames,
-	&view_verify,
+	&view_summary, &view_maps, &view_events, &view_mm, &view_heap, &view_leaks,
+	&view_fragmentation, &view_frames, &view_verify,
 };
 
 static const struct options variants[] = {

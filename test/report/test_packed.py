@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 
-VIEWS = ("summary", "maps", "events", "mm", "heap", "leaks", "frames", "verify")
+VIEWS = ("summary", "maps", "events", "mm", "heap", "leaks", "fragmentation", "frames", "verify")
 SKIPPABLE = b"\x5a\x2a\x4d\x18\x03\0\0\0abc"
 # A frame header that asks for a window of 2 GiB.
 WIDE_WINDOW = b"\x28\xb5\x2f\xfd\x00" + bytes([21 << 3]) + b"\x01\0\0"

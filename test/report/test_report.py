@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 
-VIEWS = ("summary", "maps", "events", "mm", "heap", "leaks", "frames", "verify")
+VIEWS = ("summary", "maps", "events", "mm", "heap", "leaks", "fragmentation", "frames", "verify")
 faults = 0
 
 
