@@ -85,7 +85,7 @@ static int take_record(struct trace *tr, const struct record *rec)
 	}
 	if (tr->view->flags & VIEW_HEAP)
 		heap_locate(&tr->heap, rec);
-	if (rec->ev == TRACE_CALL && rec->call.seq == tr->opt->at.value)
+	if (rec->ev == TRACE_CALL && rec->call.seq <= tr->opt->at.value)
 		tr->at_t = rec->t;
 	return 0;
 }
@@ -115,25 +115,34 @@ out_progress:
 	return err;
 }
 
+/* When the moment asked for was; UINT64_MAX: at the end. That of the peak is known later. */
+static uint64_t heap_moment(const struct trace *tr)
+{
+	const struct moment *at = &tr->opt->at;
+
+	if (at->kind == MOMENT_START)
+		return 0;
+	if (at->kind == MOMENT_TIME)
+		return at->value;
+	return at->kind == MOMENT_EVENT && at->value <= tr->reader.seq ? tr->at_t : UINT64_MAX;
+}
+
 /* Pass 2, up to the moment asked for. */
 static int run_heap(struct trace *tr)
 {
-	const struct moment *at = &tr->opt->at;
+	bool to_peak = tr->opt->at.kind == MOMENT_PEAK;
+	struct heap *h = &tr->heap;
 	int err;
 
-	tr->heap_t = at->kind == MOMENT_TIME ? at->value : at->kind == MOMENT_EVENT ? tr->at_t : 0;
-	if (at->kind == MOMENT_END || tr->heap_t > tr->t_last)
-		tr->heap_t = tr->t_last;
-	reader_show_heap_progress(&tr->reader, at->kind == MOMENT_PEAK ? 2 : 1);
-	if (at->kind == MOMENT_END)
-		err = heap_run(&tr->heap, &tr->reader);
-	else if (at->kind == MOMENT_PEAK)
-		err = heap_run_until_peak(&tr->heap, &tr->reader);
-	else
-		err = heap_run_until(&tr->heap, &tr->reader, tr->heap_t);
+	tr->heap_t = heap_moment(tr);
+	reader_show_heap_progress(&tr->reader, to_peak ? 2 : 1);
+	err = to_peak ? heap_run_until_peak(h, &tr->reader) :
+			heap_run_until(h, &tr->reader, tr->heap_t);
 	progress_end(&tr->reader.progress);
-	if (at->kind == MOMENT_PEAK)
-		tr->heap_t = tr->heap.peak_t;
+	if (to_peak)
+		tr->heap_t = h->peak_t;
+	else if (tr->heap_t == UINT64_MAX)
+		tr->heap_t = tr->t_last > h->peak_t ? tr->t_last : h->peak_t;
 	return err;
 }
 

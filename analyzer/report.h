@@ -54,7 +54,7 @@ struct trace {
 	struct rec_header header;	/* points into the reader's first line */
 	uint64_t t_last;		/* greatest stamp seen */
 	uint64_t nr_records[TRACE_NR_EVENTS];
-	uint64_t at_t;			/* when the call opt->at names was made */
+	uint64_t at_t;			/* when the last call up to opt->at was made */
 	uint64_t heap_t;		/* the moment that heap stands at */
 	bool is_damaged;		/* reading ended with an error */
 	bool is_refused;		/* a view that was asked to fail found a reason */

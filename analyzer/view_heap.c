@@ -101,7 +101,7 @@ static void print_totals(struct trace *tr)
 	if (!strcmp(tr->header.heap, "off"))
 		fputs("the heap was not recorded in this trace\n", tr->out);
 	if (h->sample_bytes)
-		fprintf(tr->out, "one block in about %s was recorded: figures with ± are estimates "
+		fprintf(tr->out, "one block for about %s was recorded: figures with ± are estimates "
 			"and their standard errors\n", out_size(t, h->sample_bytes));
 	fprintf(tr->out, "allocations %s (%s asked for), frees %" PRIu64 ", of these by realloc %"
 		PRIu64 "\n", heap_text(a, &all, HEAP_ALLOCATIONS), heap_text(b, &all, HEAP_BYTES),
@@ -193,7 +193,7 @@ static void print_groups(struct trace *tr, const struct view_heap *v)
 {
 	struct heap_groups g = make_groups(tr);
 	struct heap_sum all = heap_whole(&tr->heap);
-	int width = all.estimate ? 22 : 11;
+	int width = all.estimate ? 21 : 11;	/* the sign in rows is two bytes */
 	size_t i;
 
 	if (g.by != HEAP_BY_STACK)

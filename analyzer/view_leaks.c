@@ -136,7 +136,7 @@ static void leaks_text(struct trace *tr, void *state)
 	if (!strcmp(tr->header.heap, "off"))
 		fputs("the heap was not recorded in this trace\n", tr->out);
 	if (tr->heap.sample_bytes)
-		fprintf(tr->out, "one block in about %s was recorded: these are estimates with their "
+		fprintf(tr->out, "one block for about %s was recorded: these are estimates with their "
 			"standard errors\n", out_size(size, tr->heap.sample_bytes));
 	fprintf(tr->out, "%s in %s blocks were live at the end\n",
 		heap_text(a, &l.sum, HEAP_LIVE_BYTES), heap_text(b, &l.sum, HEAP_LIVE_BLOCKS));
