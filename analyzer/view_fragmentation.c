@@ -7,171 +7,34 @@
 #include <string.h>
 
 #include "alloc.h"
-#include "heap_areas.h"
+#include "fragmentation.h"
 #include "heap_figures.h"
-#include "heap_pages.h"
 #include "json.h"
 #include "out.h"
 #include "report.h"
 
 enum { DEFAULT_STACKS = 20 };
 
-/* What areas of one kind, or all, add up to. */
-struct held {
-	uint64_t areas, bytes, resident, live_blocks, live_bytes;
-};
-
-struct fragmentation {
-	struct layout_pieces pieces;
-	struct layout_frames frames;
-	struct heap_areas areas;
-	struct heap_pages pages;
-	struct held of_kind[HEAP_NR_AREAS], all;
-	uint64_t outside_blocks, outside_bytes;	/* live in no memory known to be a heap's */
-	struct heap_live top;			/* the highest block of the brk heap */
-	bool has_top;
-	bool has_resident;
-};
-
 static void *fragmentation_start(struct trace *tr)
 {
 	struct fragmentation *f = alloc_zeroed(sizeof(*f));
 
 	(void)tr;
-	layout_pieces_init(&f->pieces);
-	heap_pages_init(&f->pages);
+	fragmentation_init(f);
 	return f;
 }
 
 static void fragmentation_free(void *state)
 {
-	struct fragmentation *f = state;
-
-	heap_areas_fini(&f->areas);
-	heap_pages_fini(&f->pages);
-	layout_frames_fini(&f->frames);
-	layout_pieces_fini(&f->pieces);
-	alloc_free(f);
-}
-
-static void note(struct fragmentation *f, const struct record *rec)
-{
-	if (rec->ev == TRACE_CALL && !rec->call.errno_name && rec->call.origin != TRACE_ORIGIN_SELF)
-		layout_pieces_note(&f->pieces, &rec->call);
-	if (rec->ev == TRACE_CHECKPOINT)
-		f->frames.is_new = true;
-	if (rec->ev == TRACE_FRAMES)
-		layout_frames_note(&f->frames, &rec->frames);
+	fragmentation_fini(state);
+	alloc_free(state);
 }
 
 static void fragmentation_record(struct trace *tr, void *state, const struct record *rec)
 {
 	/* Of another moment than the end is known only when the heap has been read. */
 	if (tr->opt->at.kind == MOMENT_END)
-		note(state, rec);
-}
-
-/* Read the trace again, up to the moment at which the heap stands. */
-static void go_to_moment(struct trace *tr, struct fragmentation *f)
-{
-	struct moment at = { MOMENT_TIME, tr->heap_t };
-	struct record rec;
-	const char *why;
-
-	if (tr->opt->at.kind == MOMENT_END || reader_rewind(&tr->reader))
-		return;
-	replay_fini(&tr->replay);
-	replay_init(&tr->replay);
-	while (reader_next(&tr->reader, &rec) > 0 && !moment_is_before(&at, &rec)) {
-		if (replay_record(&tr->replay, &rec, &why))
-			return;
-		note(f, &rec);
-	}
-}
-
-static void add_block(struct fragmentation *f, const struct heap_live *block)
-{
-	struct heap_area *area = heap_areas_find(&f->areas, block->addr);
-	uint64_t size = block->size ? block->size : 1;
-
-	if (!area) {
-		f->outside_blocks++;
-		f->outside_bytes += block->size;
-		return;
-	}
-	area->live_blocks++;
-	area->live_bytes += block->size;
-	if (!heap_area_is_shared(area))
-		return;
-	heap_pages_add(&f->pages, block->stack, block->addr,
-		       size < area->end - block->addr ? block->addr + size : area->end);
-	if (area->kind == HEAP_AREA_BRK && (!f->has_top || block->addr > f->top.addr)) {
-		f->top = *block;
-		f->has_top = true;
-	}
-}
-
-static void add_area(struct held *to, const struct heap_area *area)
-{
-	to->areas++;
-	to->bytes += area->end - area->start;
-	to->resident += area->resident;
-	to->live_blocks += area->live_blocks;
-	to->live_bytes += area->live_bytes;
-}
-
-static void collect(struct trace *tr, struct fragmentation *f)
-{
-	struct heap_live block;
-	uint64_t nr_pages;
-	size_t i, pos = 0;
-
-	go_to_moment(tr, f);
-	f->has_resident = tr->opt->at.kind == MOMENT_END && f->frames.is_known;
-	heap_areas_collect(&f->areas, &tr->replay.mm, &f->pieces,
-			   f->has_resident ? &f->frames : NULL);
-	while (heap_next_block(&tr->heap, &pos, &block))
-		add_block(f, &block);
-	for (i = 0; i < f->areas.nr; i++) {
-		const struct heap_area *area = &f->areas.list[i];
-
-		if (!heap_area_is_held(area))
-			continue;
-		add_area(&f->of_kind[area->kind], area);
-		add_area(&f->all, area);
-	}
-	nr_pages = (f->of_kind[HEAP_AREA_BRK].bytes + f->of_kind[HEAP_AREA_ARENA].bytes) /
-		   MM_PAGE_SIZE;
-	heap_pages_finish(&f->pages, nr_pages);
-}
-
-/* Where the brk heap ends, and how much of it lies free below @addr. */
-static uint64_t brk_end(const struct fragmentation *f)
-{
-	uint64_t end = 0;
-	size_t i;
-
-	for (i = 0; i < f->areas.nr; i++)
-		if (f->areas.list[i].kind == HEAP_AREA_BRK)
-			end = f->areas.list[i].end;
-	return end;
-}
-
-static uint64_t top_end(const struct fragmentation *f)
-{
-	uint64_t end = f->top.addr + f->top.size;
-
-	return end < f->top.addr || end > brk_end(f) ? brk_end(f) : end;
-}
-
-static uint64_t free_below_top(const struct fragmentation *f)
-{
-	uint64_t above = brk_end(f) - f->top.addr;
-	uint64_t live = f->of_kind[HEAP_AREA_BRK].live_bytes - f->top.size;
-	uint64_t held = f->of_kind[HEAP_AREA_BRK].bytes;
-
-	held = held > above ? held - above : 0;
-	return held > live ? held - live : 0;
+		fragmentation_note(state, rec);
 }
 
 static uint64_t nr_shown(const struct trace *tr, uint64_t nr)
@@ -229,9 +92,9 @@ static void print_top(struct trace *tr, const struct fragmentation *f)
 	if (!f->has_top)
 		return;
 	fprintf(tr->out, "\nthe brk heap ends at 0x%" PRIx64 "; its highest block, %" PRIu64
-		" bytes at 0x%" PRIx64 ", keeps %s free below it and has %s above it\n", brk_end(f),
-		f->top.size, f->top.addr, out_size(a, free_below_top(f)),
-		out_size(b, brk_end(f) - top_end(f)));
+		" bytes at 0x%" PRIx64 ", keeps %s free below it and has %s above it\n", fragmentation_break(f),
+		f->top.size, f->top.addr, out_size(a, fragmentation_free_below(f)),
+		out_size(b, fragmentation_free_above(f)));
 	symbols_print_stack(tr->symbols, f->top.stack, "    ", 0, tr->out);
 }
 
@@ -262,7 +125,7 @@ static void fragmentation_text(struct trace *tr, void *state)
 		      tr->out);
 		return;
 	}
-	collect(tr, f);
+	fragmentation_collect(f, tr);
 	fprintf(tr->out, "at %s s\n", out_time(t, tr->heap_t));
 	print_areas(tr, f);
 	print_pages(tr, f);
@@ -317,9 +180,9 @@ static struct json_t *json_top(struct trace *tr, const struct fragmentation *f)
 	js_set_u64(block, "allocated_t", f->top.t);
 	js_set(block, "allocated_tid", js_signed(f->top.tid));
 	js_set(block, "stack", symbols_json_stack(tr->symbols, f->top.stack));
-	js_set_hex(obj, "end", brk_end(f));
-	js_set_u64(obj, "free_above", brk_end(f) - top_end(f));
-	js_set_u64(obj, "free_below", free_below_top(f));
+	js_set_hex(obj, "end", fragmentation_break(f));
+	js_set_u64(obj, "free_above", fragmentation_free_above(f));
+	js_set_u64(obj, "free_below", fragmentation_free_below(f));
 	js_set(obj, "block", block);
 	return obj;
 }
@@ -350,7 +213,7 @@ static struct json_t *fragmentation_json(struct trace *tr, void *state)
 	js_set_u64(obj, "t", tr->heap_t);
 	if (tr->heap.sample_bytes)
 		return obj;
-	collect(tr, f);
+	fragmentation_collect(f, tr);
 	js_set(obj, "all", json_held(f, &f->all));
 	js_set(obj, "kinds", json_areas(f));
 	js_set_u64(obj, "outside_blocks", f->outside_blocks);
