@@ -7,33 +7,37 @@
 
 #include "alloc.h"
 
-enum { BLOCKS_MIN = 1024, HUGE_BYTES = 2 << 20, PAGE_BYTES = 4096 };
+enum { BLOCKS_MIN = 1024, HUGE_BYTES = 2 << 20 };
 
-/* Empty slots, in huge pages if there are many: each operation touches another one. */
-static struct heap_block *new_slots(size_t cap)
+/*
+ * Empty slots. Each operation touches another one: they are in huge pages if there are many, and
+ * none is in two cache lines.
+ */
+static void new_slots(struct heap_blocks *b, size_t cap)
 {
-	struct heap_block *slots = alloc_array(cap, sizeof(*slots));
-	size_t bytes = cap * sizeof(*slots);
+	size_t bytes = cap * sizeof(*b->slots);
+	size_t align = bytes < HUGE_BYTES ? sizeof(*b->slots) : HUGE_BYTES;
 
+	b->cap = cap;
+	b->memory = alloc_array(cap + align / sizeof(*b->slots), sizeof(*b->slots));
+	b->slots = (void *)(((uintptr_t)b->memory + align - 1) & -align);
 	if (bytes >= HUGE_BYTES)
-		(void)madvise((void *)(((uintptr_t)slots + PAGE_BYTES - 1) & -PAGE_BYTES),
-			      bytes - PAGE_BYTES, MADV_HUGEPAGE);
-	return slots;
+		(void)madvise(b->slots, bytes, MADV_HUGEPAGE);
 }
 
 void heap_blocks_init(struct heap_blocks *b)
 {
 	const void *random = (const void *)getauxval(AT_RANDOM);
 
-	*b = (struct heap_blocks){ .cap = BLOCKS_MIN };
+	*b = (struct heap_blocks){ .slots = NULL };
 	if (random)
 		memcpy(&b->seed, random, sizeof(b->seed));
-	b->slots = new_slots(b->cap);
+	new_slots(b, BLOCKS_MIN);
 }
 
 void heap_blocks_fini(struct heap_blocks *b)
 {
-	alloc_free(b->slots);
+	alloc_free(b->memory);
 	*b = (struct heap_blocks){ .slots = NULL };
 }
 
@@ -76,12 +80,11 @@ static void grow(struct heap_blocks *b)
 	struct heap_blocks old = *b;
 	size_t i;
 
-	b->cap *= 2;
-	b->slots = new_slots(b->cap);
+	new_slots(b, 2 * old.cap);
 	for (i = 0; i < old.cap; i++)
 		if (old.slots[i].state == BLOCK_LIVE)
 			*heap_blocks_find(b, old.slots[i].addr) = old.slots[i];
-	alloc_free(old.slots);
+	alloc_free(old.memory);
 }
 
 void heap_blocks_make_room(struct heap_blocks *b)
