@@ -168,10 +168,8 @@ static int run(struct heap *h, struct reader *reader, uint64_t until_t, uint64_t
 	start(h, &pass, reader);
 	err = heap_merge(h, reader);
 	add_up(h);
-	for (i = 0; i < h->nr_threads; i++) {
-		alloc_free(h->threads[i].cursor->ops.list);
-		h->threads[i].cursor->ops = (struct heap_ops){ 0 };
-	}
+	for (i = 0; i < h->nr_threads; i++)
+		heap_ops_fini(&h->threads[i].cursor->ops);
 	alloc_free(pass.site_of_stack);
 	table_fini(&pass.site_of_large);
 	h->pass = NULL;

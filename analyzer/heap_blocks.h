@@ -27,7 +27,8 @@ struct heap_block {
 
 /* Zeroed, it is empty. */
 struct heap_blocks {
-	struct heap_block *slots;
+	struct heap_block *slots;	/* in cache lines, two in each */
+	void *memory;			/* what they were allocated as */
 	size_t nr_used, cap;		/* slots not BLOCK_NONE; a power of two or 0 */
 	uint64_t seed;			/* so that no trace can be made to fill one place */
 };

@@ -426,7 +426,8 @@ static int read_at(struct reader *r, uint64_t line, uint64_t offset, size_t leng
 {
 	size_t done = 0;
 
-	r->heap_buf = alloc_grow(r->heap_buf, length, &r->heap_cap, 1);
+	r->heap_buf = alloc_grow(r->heap_buf, length + HEAPLINE_PAD, &r->heap_cap, 1);
+	memset(r->heap_buf + length, 0, HEAPLINE_PAD);
 	while (done < length) {
 		ssize_t n = pread(r->fd, r->heap_buf + done, length - done, offset + done);
 

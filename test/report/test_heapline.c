@@ -40,8 +40,8 @@ static bool scan_and_compare(const char *line, size_t len)
 		if (check_status())
 			fprintf(stderr, "%.*s\n", (int)len, line);
 	}
-	alloc_free(scanned.list);
-	alloc_free(parsed.list);
+	heap_ops_fini(&scanned);
+	heap_ops_fini(&parsed);
 	return taken;
 }
 
@@ -97,7 +97,7 @@ static void test_meaning(void)
 	CHECK_EQ(ops.list[3].t, 115);
 	CHECK_EQ(ops.list[3].addr, 0x5400);
 	CHECK_EQ(ops.list[4].kind, HEAP_FAILED);
-	alloc_free(ops.list);
+	heap_ops_fini(&ops);
 }
 
 /* Bytes of a good line changed at random: the two must never disagree. */
