@@ -105,22 +105,36 @@ bool frame_is_malloc(const char *frame)
 }
 
 /*
- * What of the C++ library was compiled into the program: templates and operator new. The name of a
- * template's instance begins with what it returns: "void std::vector<int>::push_back(int)".
+ * Where the name begins. The symbol of a template's instance has in front what it returns:
+ * "std::pair<int, int> std::make_pair<int, int>(int&&, int&&)".
  */
+static const char *skip_return_type(const char *function)
+{
+	const char *name = function, *p;
+	unsigned int depth = 0;
+
+	for (p = function; *p && (depth || *p != '('); p++) {
+		if (*p == '<')
+			depth++;
+		else if (*p == '>' && depth)
+			depth--;
+		else if (*p == ' ' && !depth)
+			name = p + 1;
+	}
+	return name;
+}
+
+/* What of the C++ library was compiled into the program: templates and operator new. */
 static bool is_cxx_support(const char *function)
 {
-	static const char *const names[] = { "std::", "__gnu_cxx::", "operator new" };
-	size_t i, len = strcspn(function, "<(");
-	const char *name = function + len;
+	static const char *const spaces[] = { "std::", "__gnu_cxx::" };
+	const char *name = skip_return_type(function);
+	size_t i;
 
-	while (name > function && name[-1] != ' ')
-		name--;
-	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		if (!strncmp(name, names[i], strlen(names[i])) ||
-		    !strncmp(function, names[i], strlen(names[i])))
+	for (i = 0; i < sizeof(spaces) / sizeof(spaces[0]); i++)
+		if (!strncmp(name, spaces[i], strlen(spaces[i])))
 			return true;
-	return false;
+	return !strncmp(function, "operator new", strlen("operator new"));
 }
 
 bool frame_is_support(const char *frame)

@@ -49,29 +49,43 @@ static const char *module_of(const struct trace *tr, const struct stack_node *no
 					 NULL : &tr->stacks.modules[node->module]);
 }
 
-/* The innermost frame that is no mere support, or the outermost there is; "" without a stack. */
+/* How near a frame comes to naming who wanted the memory. */
+enum wish { WISH_NONE, WISH_LIBC, WISH_LIBRARY, WISH_PROGRAM };
+
+static enum wish wish_of(const char *frame, const char *module)
+{
+	if (!frame_is_support(frame))
+		return WISH_PROGRAM;
+	return frame_is_libc(module) || frame_is_malloc(frame) ? WISH_LIBC : WISH_LIBRARY;
+}
+
+/*
+ * The innermost frame that is no mere support. Where there is none, as before main, the innermost of
+ * the C++ library, or else the outermost there is.
+ */
 static char *frame_of(struct trace *tr, uint32_t stack, bool wants_module)
 {
 	const struct stack_node *node = stacks_node(&tr->stacks, stack);
-	char *text = alloc_string("(no stack)");
+	char *best = alloc_string("(no stack)");
+	enum wish found = WISH_NONE;
 
-	for (; node; node = stacks_node(&tr->stacks, node->parent)) {
+	for (; node && found < WISH_PROGRAM; node = stacks_node(&tr->stacks, node->parent)) {
 		const char *module = module_of(tr, node);
-		bool is_support;
+		enum wish wish;
+		char *text;
 
 		if (!node->ip)
 			continue;
-		alloc_free(text);
 		text = frame_text(symbols_get(tr->symbols, node), module);
-		is_support = frame_is_support(text);
-		if (wants_module) {
-			alloc_free(text);
-			text = alloc_string(module);
+		wish = wish_of(text, module);
+		if (wish > found || (wish == found && wish == WISH_LIBC)) {
+			alloc_free(best);
+			best = wants_module ? alloc_string(module) : alloc_string(text);
 		}
-		if (!is_support)
-			break;
+		found = wish > found ? wish : found;
+		alloc_free(text);
 	}
-	return text;
+	return best;
 }
 
 static int by_name(const void *a, const void *b)

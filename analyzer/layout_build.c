@@ -458,7 +458,9 @@ int layout_add_trace(struct layout *layout, struct reader *reader, unsigned int 
 		     size_t err_size)
 {
 	static const struct view view = { .name = "layout", .flags = VIEW_HEAP | VIEW_AGAIN };
-	struct options opt = { .no_symbols = flags & LAYOUT_NO_SYMBOLS };
+	struct options opt = {
+		.no_symbols = flags & LAYOUT_NO_SYMBOLS, .at = { MOMENT_END, 0 },
+	};
 	struct build *b = alloc_zeroed(sizeof(*b));
 	int ret, heap_err;
 
@@ -467,7 +469,7 @@ int layout_add_trace(struct layout *layout, struct reader *reader, unsigned int 
 	trace_open_reader(&b->trace, &view, &opt, reader);
 	ret = trace_read(&b->trace, b, NULL, take_record);
 	if (b->trace.has_header && (!ret || flags & LAYOUT_PARTIAL)) {
-		heap_err = heap_run(&b->trace.heap, &b->trace.reader);
+		heap_err = trace_run_heap(&b->trace);
 		ret = ret ? ret : heap_err;
 	}
 	b->trace.is_damaged = ret;

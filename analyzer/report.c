@@ -127,8 +127,7 @@ static uint64_t heap_moment(const struct trace *tr)
 	return at->kind == MOMENT_EVENT && at->value <= tr->reader.seq ? tr->at_t : UINT64_MAX;
 }
 
-/* Pass 2, up to the moment asked for. */
-static int run_heap(struct trace *tr)
+int trace_run_heap(struct trace *tr)
 {
 	bool to_peak = tr->opt->at.kind == MOMENT_PEAK;
 	struct heap *h = &tr->heap;
@@ -156,7 +155,7 @@ int trace_run(struct trace *tr, struct json_t **ret_json)
 	if (!*tr->reader.error)
 		err = trace_read(tr, state, view->stop, view->record);
 	if (tr->has_header && view->flags & VIEW_HEAP) {
-		int heap_err = run_heap(tr);
+		int heap_err = trace_run_heap(tr);
 
 		err = err ? err : heap_err;
 	}

@@ -122,6 +122,13 @@ int trace_read(struct trace *trace, void *state,
 	       bool (*stop)(struct trace *trace, void *state, const struct record *rec),
 	       void (*record)(struct trace *trace, void *state, const struct record *rec));
 
+/**
+ * trace_run_heap() - After the records, the heap lines up to opt->at.
+ *
+ * Return: 0, or -errno with trace->reader.error set.
+ */
+int trace_run_heap(struct trace *trace);
+
 /* Forget what was read and stand before the first line again. */
 int trace_rewind(struct trace *trace);
 

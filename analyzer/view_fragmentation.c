@@ -74,15 +74,16 @@ static void print_areas(const struct trace *tr, const struct fragmentation *f)
 static void print_pages(const struct trace *tr, const struct fragmentation *f)
 {
 	uint64_t nr = 0;
-	char share[HEAP_FIGURE_MAX];
+	char share[HEAP_FIGURE_MAX], size[OUT_SIZE_MAX];
 	int i;
 
 	for (i = 0; i < HEAP_PAGE_CLASSES; i++)
 		nr += f->pages.classes[i];
 	fprintf(tr->out, "\npages of the brk heap and of arenas, by the bytes that are live\n");
 	for (i = 0; i < HEAP_PAGE_CLASSES; i++)
-		fprintf(tr->out, "%8s %% %10" PRIu64 " %8s\n", heap_page_class_names[i],
-			f->pages.classes[i], heap_text_share(share, f->pages.classes[i], nr));
+		fprintf(tr->out, "%8s %% %10" PRIu64 " %11s %7s\n", heap_page_class_names[i],
+			f->pages.classes[i], out_size(size, f->pages.classes[i] * MM_PAGE_SIZE),
+			heap_text_share(share, f->pages.classes[i], nr));
 }
 
 static void print_top(struct trace *tr, const struct fragmentation *f)
