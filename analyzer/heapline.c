@@ -253,9 +253,11 @@ static struct heap_op *scan_rest(struct scan *s, uint64_t base, struct heap_op *
 		expect(s, ',');
 		took = scan_number(s);
 		op[1] = op[0];
-		*op++ = (struct heap_op){
-			.t = took < op->t ? op->t - took : 0, .addr = old, .kind = HEAP_REALLOC,
+		*op = (struct heap_op){
+			.t = took < op[1].t ? op[1].t - took : 0, .addr = old,
+			.kind = HEAP_REALLOC,
 		};
+		op++;
 	} else {
 		(void)scan_number(s);
 	}
