@@ -323,6 +323,12 @@ static int by_live_min(const void *a, const void *b)
 	return (x->live_bytes.max < y->live_bytes.max) - (x->live_bytes.max > y->live_bytes.max);
 }
 
+/* What a sample leaves to chance would be a finding in one run and none in the next. */
+static bool has_whole_heap(const struct build *b)
+{
+	return !strcmp(b->trace.header.heap, "all");
+}
+
 /* Stacks that differ in offsets only are one site. */
 static void add_heap(struct build *b)
 {
@@ -332,6 +338,8 @@ static void add_heap(struct build *b)
 	struct table of_site;
 	bool is_new;
 
+	if (!has_whole_heap(b))
+		return;
 	table_init(&of_site, sizeof(uint64_t));
 	if (h->nr_sites)
 		qsort(h->sites, h->nr_sites, sizeof(*h->sites), by_live);
@@ -400,7 +408,7 @@ static void add_totals(struct build *b)
 	}
 	if (b->has_page_tables)
 		set_total(b, LAYOUT_page_table_bytes, b->page_tables);
-	if (strcmp(b->trace.header.heap, "off")) {
+	if (has_whole_heap(b)) {
 		set_total(b, LAYOUT_heap_peak_bytes, b->trace.heap.peak_bytes);
 		set_total(b, LAYOUT_heap_thread_peaks_bytes, b->trace.heap.thread_peaks_bytes);
 		set_total(b, LAYOUT_heap_live_bytes, b->trace.heap.live_bytes);

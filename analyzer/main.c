@@ -84,8 +84,8 @@ static void print_help(const struct view *view)
 	printf("\nCommands on several traces at once:\n");
 	for (i = 0; i < NR_COMMANDS; i++)
 		printf("  %-13s %s\n", commands[i].name, commands[i].brief);
-	printf("\nOptions:\n%s\nExit status: 0 fine, 2 the input or the call is unusable.\n",
-	       general_help);
+	printf("\nOptions:\n%s\nExit status: 0 fine, 1 --fail found something, 2 the input or the call "
+	       "is unusable.\n", general_help);
 }
 
 static int unusable_word(const char *what, const char *typed, const struct suggestion *best,

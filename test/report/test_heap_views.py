@@ -179,6 +179,9 @@ def test_sample(report):
     for view in ("heap", "leaks", "summary"):
         text = report.run(view, "--no-symbols", "heap-sample.json").stdout.decode()
         expect_equal(" ± " in text and "for about 1000 B was recorded" in text, True, f"{view}: {text}")
+    program = report.json("layout", "heap-sample.json")["programs"][0]
+    expect_equal(program["heap"], [], "layout of a sample")
+    expect_equal([name for name in program["totals"] if "heap" in name], [], "totals of a sample")
     text = report.run("fragmentation", "heap-sample.json").stdout
     expect_equal(b"only a sample of the blocks" in text, True, "fragmentation of a sample")
 
