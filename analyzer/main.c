@@ -388,6 +388,41 @@ static bool is_misspelt_view(const char *word)
 	return strcmp(word, "-") && !strpbrk(word, "./") && access(word, F_OK);
 }
 
+static int run_view(struct command *cmd, int argc, char **argv)
+{
+	int status = parse_options(cmd, argc, argv);
+
+	if (status != EXIT_OK)
+		return status;
+	if (optind < argc)
+		cmd->view = find_view(argv[optind]);
+	if (cmd->wants_version) {
+		printf("vmtrace-report %s\n", VMTRACE_VERSION);
+		return finish(EXIT_OK);
+	}
+	if (cmd->wants_help) {
+		print_help(cmd->view);
+		return finish(EXIT_OK);
+	}
+	if (cmd->view)
+		optind++;
+	else if (optind < argc && is_misspelt_view(argv[optind]))
+		return unknown_view(argv[optind]);
+	else
+		cmd->view = &view_summary;
+	if (optind == argc) {
+		fprintf(stderr, "%svmtrace-report: no trace was given (see --help)\n",
+			argc == 1 ? usage_text : "");
+		return EXIT_UNUSABLE;
+	}
+	status = check_options(cmd);
+	if (status != EXIT_OK)
+		return status;
+	cmd->opt.terminal = isatty(STDOUT_FILENO);
+	cmd->opt.colour = out_wants_colour(stdout);
+	return finish(run_traces(cmd->view, &cmd->opt, argv + optind, argc - optind));
+}
+
 int main(int argc, char **argv)
 {
 	struct command cmd = { .opt = { .at = { MOMENT_END, 0 }, .call = -1 } };
@@ -396,34 +431,7 @@ int main(int argc, char **argv)
 	for (i = 0; i < NR_COMMANDS && argc > 1; i++)
 		if (!strcmp(argv[1], commands[i].name))
 			return finish(commands[i].run(argc - 1, argv + 1));
-	status = parse_options(&cmd, argc, argv);
-	if (status != EXIT_OK)
-		return status;
-	if (optind < argc)
-		cmd.view = find_view(argv[optind]);
-	if (cmd.wants_version) {
-		printf("vmtrace-report %s\n", VMTRACE_VERSION);
-		return finish(EXIT_OK);
-	}
-	if (cmd.wants_help) {
-		print_help(cmd.view);
-		return finish(EXIT_OK);
-	}
-	if (cmd.view)
-		optind++;
-	else if (optind < argc && is_misspelt_view(argv[optind]))
-		return unknown_view(argv[optind]);
-	else
-		cmd.view = &view_summary;
-	if (optind == argc) {
-		fprintf(stderr, "%svmtrace-report: no trace was given (see --help)\n",
-			argc == 1 ? usage_text : "");
-		return EXIT_UNUSABLE;
-	}
-	status = check_options(&cmd);
-	if (status != EXIT_OK)
-		return status;
-	cmd.opt.terminal = isatty(STDOUT_FILENO);
-	cmd.opt.colour = out_wants_colour(stdout);
-	return finish(run_traces(cmd.view, &cmd.opt, argv + optind, argc - optind));
+	status = run_view(&cmd, argc, argv);
+	suppress_fini(&cmd.opt.suppressions);
+	return status;
 }
