@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * vmtrace-report: the command line. A table of views, a table of options, and what is done with the
- * traces one after the other.
+ * vmtrace-report: the command line. A table of views, and what is done with the traces one after the
+ * other.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -13,6 +13,7 @@
 #include "alloc.h"
 #include "commands.h"
 #include "json.h"
+#include "options.h"
 #include "out.h"
 #include "report.h"
 #include "suggest.h"
@@ -34,26 +35,6 @@ static const struct {
 
 enum { NR_COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 enum { NR_VIEWS = sizeof(views) / sizeof(views[0]) };
-
-static const struct option long_options[] = {
-	{ "help", no_argument, NULL, 'h' },
-	{ "version", no_argument, NULL, 'V' },
-	{ "json", no_argument, NULL, 'j' },
-	{ "partial", no_argument, NULL, 'p' },
-	{ "no-symbols", no_argument, NULL, 'y' },
-	{ "at", required_argument, NULL, 'a' },
-	{ "own", no_argument, NULL, 'o' },
-	{ "why", no_argument, NULL, 'w' },
-	{ "stacks", no_argument, NULL, 's' },
-	{ "call", required_argument, NULL, 'c' },
-	{ "limit", required_argument, NULL, 'l' },
-	{ "by", required_argument, NULL, 'b' },
-	{ "sort", required_argument, NULL, 'r' },
-	{ "timeline", no_argument, NULL, 't' },
-	{ "suppressions", required_argument, NULL, 'S' },
-	{ "fail", no_argument, NULL, 'F' },
-	{ NULL, 0, NULL, 0 },
-};
 
 /* Options every view has; the others are taken where view->takes lists them. */
 static const char general_options[] = "hVjpy";
@@ -118,17 +99,9 @@ static int unknown_option(const char *typed)
 	const char *word = typed + strspn(typed, "-");
 	const struct option *opt;
 
-	for (opt = long_options; opt->name; opt++)
+	for (opt = options_long; opt->name; opt++)
 		suggest(&best, word, opt->name);
 	return unusable_word("option", typed, &best, "--");
-}
-
-static int bad_argument(const char *option, const char *arg)
-{
-	fprintf(stderr, "vmtrace-report: --%s: '", option);
-	out_name(stderr, arg);
-	fputs("' is no valid value (see --help)\n", stderr);
-	return -EINVAL;
 }
 
 static void report_error(const char *text)
@@ -136,114 +109,6 @@ static void report_error(const char *text)
 	fputs("vmtrace-report: ", stderr);
 	out_name(stderr, text);
 	fputc('\n', stderr);
-}
-
-static int parse_number(const char *text, uint64_t *ret)
-{
-	char *end;
-
-	errno = 0;
-	*ret = strtoull(text, &end, 10);
-	return *text < '0' || *text > '9' || *end || errno ? -EINVAL : 0;
-}
-
-static int parse_call(const char *text)
-{
-	int i;
-
-	for (i = 0; i < MM_OP_COUNT; i++)
-		if (!strcmp(record_call_names[i], text))
-			return i;
-	return -EINVAL;
-}
-
-/* Index of @word in @words, or -EINVAL. */
-static int find_word(const char *word, const char *const *words, int nr)
-{
-	int i;
-
-	for (i = 0; i < nr; i++)
-		if (!strcmp(words[i], word))
-			return i;
-	return -EINVAL;
-}
-
-static int take_heap_by(struct options *opt, const char *arg)
-{
-	int i = find_word(arg, heap_by_names, HEAP_NR_BY);
-
-	if (i < 0)
-		return bad_argument("by", arg);
-	opt->heap_by = i;
-	return 0;
-}
-
-static int take_heap_sort(struct options *opt, const char *arg)
-{
-	int i = find_word(arg, heap_sort_names, HEAP_NR_SORTS);
-
-	if (i < 0)
-		return bad_argument("sort", arg);
-	opt->heap_sort = i;
-	opt->has_heap_sort = true;
-	return 0;
-}
-
-static int take_suppressions(struct options *opt, const char *path)
-{
-	char err[400];
-
-	if (!suppress_load(&opt->suppressions, path, err, sizeof(err)))
-		return 0;
-	report_error(err);
-	return -EINVAL;
-}
-
-/* Return: 0 or -EINVAL after a message. */
-static int take_option(struct options *opt, int c, const char *arg)
-{
-	switch (c) {
-	case 'j':
-		opt->json = true;
-		return 0;
-	case 'p':
-		opt->partial = true;
-		return 0;
-	case 'y':
-		opt->no_symbols = true;
-		return 0;
-	case 'o':
-		opt->own = true;
-		return 0;
-	case 'w':
-		opt->why = true;
-		return 0;
-	case 's':
-		opt->stacks = true;
-		return 0;
-	case 't':
-		opt->timeline = true;
-		return 0;
-	case 'F':
-		opt->fail = true;
-		return 0;
-	case 'b':
-		return take_heap_by(opt, arg);
-	case 'r':
-		return take_heap_sort(opt, arg);
-	case 'S':
-		return take_suppressions(opt, arg);
-	case 'a':
-		return moment_parse(arg, &opt->at) ? bad_argument("at", arg) : 0;
-	case 'c':
-		opt->call = parse_call(arg);
-		return opt->call < 0 ? bad_argument("call", arg) : 0;
-	case 'l':
-		opt->has_limit = true;
-		return parse_number(arg, &opt->limit) ? bad_argument("limit", arg) : 0;
-	default:
-		return -EINVAL;
-	}
 }
 
 static const struct view *find_view(const char *name)
@@ -345,7 +210,7 @@ static int parse_options(struct command *cmd, int argc, char **argv)
 	int c;
 
 	opterr = 0;
-	while ((c = getopt_long(argc, argv, ":hV", long_options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, ":hV", options_long, NULL)) != -1) {
 		if (c == '?')
 			return unknown_option(argv[optind - 1]);
 		if (c == ':') {
@@ -355,7 +220,7 @@ static int parse_options(struct command *cmd, int argc, char **argv)
 		}
 		cmd->wants_help |= c == 'h';
 		cmd->wants_version |= c == 'V';
-		if (c != 'h' && c != 'V' && take_option(&cmd->opt, c, optarg))
+		if (c != 'h' && c != 'V' && options_take(&cmd->opt, c, optarg))
 			return EXIT_UNUSABLE;
 		if (!strchr(general_options, c) && nr_given < sizeof(cmd->given) - 1)
 			cmd->given[nr_given++] = c;
@@ -369,7 +234,7 @@ static int check_options(const struct command *cmd)
 	const char *c;
 
 	for (c = cmd->given; *c; c++) {
-		const struct option *o = long_options;
+		const struct option *o = options_long;
 
 		if (strchr(cmd->view->takes, *c))
 			continue;
