@@ -39,19 +39,20 @@ void heap_blocks_fini(struct heap_blocks *blocks);
 /* Drop what is freed; grow if that does not help. */
 void heap_blocks_make_room(struct heap_blocks *blocks);
 
-/* Where @addr would stand if it were alone. */
+/* Where @addr would stand if it were alone: the first of the two slots of a cache line. */
 static inline struct heap_block *heap_blocks_home(const struct heap_blocks *b, uint64_t addr)
 {
 	__uint128_t m = (__uint128_t)(addr ^ b->seed) * 0x9fb21c651e98df25ull;
 
-	return &b->slots[(uint64_t)(m ^ m >> 64) & (b->cap - 1)];
+	return &b->slots[(uint64_t)(m ^ m >> 64) & (b->cap - 2)];
 }
 
-/* The slot of @addr, BLOCK_NONE if it has none. */
+/* The slot of @addr, BLOCK_NONE if it has none. Which one of the first line it is takes no branch. */
 static inline struct heap_block *heap_blocks_find(const struct heap_blocks *b, uint64_t addr)
 {
 	struct heap_block *slot = heap_blocks_home(b, addr), *end = b->slots + b->cap;
 
+	slot += slot->state != BLOCK_NONE && slot->addr != addr;
 	while (slot->state != BLOCK_NONE && slot->addr != addr)
 		if (++slot == end)
 			slot = b->slots;
