@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- *   fd ──▶ in[start, end) ──▶ zstd | zlib | as it is ──▶ the caller's buffer
+ *   fd ──▶ in[start, end) ──▶ zstd | zlib | as it is ─┬────────────────────────▶ the caller's buffer
+ *                                                     └▶ a whole frame ─ new? ─┘
+ *
+ * The second way is that of a trace that was compressed while it was recorded: see chunks.h.
  */
 #include "unpack.h"
 
@@ -13,8 +16,9 @@
 #include <zstd_errors.h>
 
 #include "alloc.h"
+#include "chunks.h"
 
-enum { IN_BYTES = 1 << 18, HEAD_BYTES = 4, GZIP_ONLY = 16, ZSTD_HEAD_BYTES = 5 };
+enum { IN_BYTES = 1 << 18, GZIP_ONLY = 16, ZSTD_HEAD_BYTES = 5 };
 
 enum form { FORM_UNKNOWN, FORM_PLAIN, FORM_ZSTD, FORM_GZIP };
 
@@ -30,6 +34,15 @@ struct unpack {
 	size_t wanted;			/* what zstd needs next: up to the end of a block */
 	z_stream gzip;
 	char damage[160];
+
+	bool is_chunked;		/* zstd: recorded so; the rest is of no use otherwise */
+	unsigned char head[ZSTD_HEAD_BYTES];	/* first bytes of the frame */
+	size_t nr_head;
+	bool has_frame_ended;		/* in the last step */
+	bool is_long;			/* the frame is longer than a chunk: handed out in pieces */
+	char *frame;
+	size_t frame_at, frame_len;	/* handed out, there */
+	struct chunks chunks;
 };
 
 static enum form form_of(const unsigned char *p, size_t len)
@@ -62,6 +75,8 @@ void unpack_free(struct unpack *u)
 {
 	if (!u)
 		return;
+	chunks_fini(&u->chunks);
+	alloc_free(u->frame);
 	ZSTD_freeDStream(u->zstd);
 	if (u->form == FORM_GZIP)
 		inflateEnd(&u->gzip);
@@ -117,7 +132,7 @@ static int load(struct unpack *u, size_t want)
 
 static int begin(struct unpack *u)
 {
-	int err = load(u, HEAD_BYTES);
+	int err = load(u, CHUNKS_HEAD_BYTES);
 
 	if (err)
 		return err;
@@ -128,6 +143,9 @@ static int begin(struct unpack *u)
 			alloc_failed();
 		(void)ZSTD_DCtx_setParameter(u->zstd, ZSTD_d_windowLogMax, UNPACK_WINDOW_LOG);
 		u->wanted = ZSTD_HEAD_BYTES;
+		u->is_chunked = chunks_are_in(u->in, u->end);
+		if (u->is_chunked)
+			u->frame = alloc_array(CHUNKS_BYTES, 1);
 	}
 	if (u->form == FORM_GZIP && inflateInit2(&u->gzip, MAX_WBITS + GZIP_ONLY) != Z_OK)
 		alloc_failed();
@@ -158,6 +176,21 @@ static int damaged_zstd(struct unpack *u, size_t code)
 	}
 }
 
+/* Note the first bytes of a frame, of which @n more at @p were read. */
+static void note_head(struct unpack *u, const unsigned char *p, size_t n)
+{
+	if (!u->in_frame)
+		u->nr_head = 0;
+	while (n-- && u->nr_head < sizeof(u->head))
+		u->head[u->nr_head++] = *p++;
+}
+
+/* Of a chunk that was being filled: libzstd writes no content size of 8 bytes for so little. */
+static bool is_raw_frame(const struct unpack *u)
+{
+	return u->nr_head == sizeof(u->head) && u->head[4] == 0xe0;
+}
+
 /*
  * Unpack some of what is in the buffer: a block at a time, for zstd throws away what a call has
  * unpacked before it finds an error.
@@ -170,13 +203,16 @@ static ssize_t step_zstd(struct unpack *u, void *buf, size_t len)
 	ZSTD_inBuffer in = { u->in, u->start + n, u->start };
 	ZSTD_outBuffer out = { buf, len, 0 };
 
+	u->has_frame_ended = false;
 	if (!n && !u->in_frame)
 		return 0;
 	left = ZSTD_decompressStream(u->zstd, &out, &in);
+	note_head(u, u->in + u->start, in.pos - u->start);
 	u->start = in.pos;
 	if (ZSTD_isError(left))
 		return damaged_zstd(u, left);
 	u->in_frame = left;
+	u->has_frame_ended = !left;
 	u->wanted = left ? left : ZSTD_HEAD_BYTES;
 	return out.pos;
 }
@@ -211,26 +247,81 @@ static ssize_t step_gzip(struct unpack *u, void *buf, size_t len)
 	return len - z->avail_out;
 }
 
-ssize_t unpack_read(struct unpack *u, void *buf, size_t len)
+/*
+ * Unpack some, after reading some if there is nothing left.
+ *
+ * Return: the bytes that came out, -EBADMSG, -errno of read(2). @ret_is_end: nothing will follow.
+ */
+static ssize_t step(struct unpack *u, void *buf, size_t len, bool *ret_is_end)
 {
-	int err = u->form == FORM_UNKNOWN ? begin(u) : 0;
+	bool is_last = u->at_eof && u->start == u->end;
+	ssize_t n;
 
+	if (*u->damage)
+		return -EBADMSG;
+	/* What was taken in may have more to give, also at the end of the file. */
+	n = u->form == FORM_GZIP ? step_gzip(u, buf, len) : step_zstd(u, buf, len);
+	if (n)
+		return n;
+	if (is_last && u->in_frame)
+		return damaged(u, "the %s data is cut off here%s", "");
+	*ret_is_end = is_last;
+	return load(u, 1);
+}
+
+/* Unpack the next frame, or a piece of a long one, unless it is a copy. Return: as step(). */
+static ssize_t unpack_frame(struct unpack *u, bool *ret_is_end)
+{
+	u->frame_at = u->frame_len = 0;
+	while (u->frame_len < CHUNKS_BYTES && !*ret_is_end) {
+		ssize_t n = step(u, u->frame + u->frame_len, CHUNKS_BYTES - u->frame_len,
+				 ret_is_end);
+
+		/* What came before the damage is handed out first. */
+		if (n < 0)
+			return n == -EBADMSG && u->frame_len ? 0 : n;
+		u->frame_len += n;
+		if (!u->has_frame_ended)
+			continue;
+		if (!u->is_long &&
+		    !chunks_is_new(&u->chunks, u->frame, u->frame_len, is_raw_frame(u)))
+			u->frame_len = 0;
+		u->is_long = false;
+		return 0;
+	}
+	u->is_long = !*ret_is_end;
+	return 0;
+}
+
+static ssize_t read_chunks(struct unpack *u, void *buf, size_t len)
+{
+	bool is_end = false;
+	ssize_t err = 0;
+
+	while (!err && !is_end && u->frame_at == u->frame_len)
+		err = unpack_frame(u, &is_end);
 	if (err)
 		return err;
+	if (len > u->frame_len - u->frame_at)
+		len = u->frame_len - u->frame_at;
+	memcpy(buf, u->frame + u->frame_at, len);
+	u->frame_at += len;
+	return len;
+}
+
+ssize_t unpack_read(struct unpack *u, void *buf, size_t len)
+{
+	bool is_end = false;
+	ssize_t n = u->form == FORM_UNKNOWN ? begin(u) : 0;
+
+	if (n)
+		return n;
 	if (u->form == FORM_PLAIN)
 		return read_plain(u, buf, len);
-	while (!*u->damage) {
-		bool is_last = u->at_eof && u->start == u->end;
-		/* What was taken in may have more to give, also at the end of the file. */
-		ssize_t n = u->form == FORM_GZIP ? step_gzip(u, buf, len) : step_zstd(u, buf, len);
-
-		if (n)
-			return n;
-		if (is_last)
-			return u->in_frame ? damaged(u, "the %s data is cut off here%s", "") : 0;
-		err = load(u, 1);
-		if (err)
-			return err;
-	}
-	return -EBADMSG;
+	if (u->is_chunked)
+		return read_chunks(u, buf, len);
+	do {
+		n = step(u, buf, len, &is_end);
+	} while (!n && !is_end);
+	return n;
 }

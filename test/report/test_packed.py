@@ -151,6 +151,57 @@ def test_damaged(report, data):
     damaged(report, WIDE_WINDOW, "the zstd data needs more than 128 MiB of memory", 0)
 
 
+def skip(size):
+    return b"\x56\x2a\x4d\x18" + (size - 8).to_bytes(4, "little") + b"\0" * (size - 8)
+
+
+def raw(text, size):
+    """A frame with one raw block, filled up with newlines: a chunk that was being filled."""
+    block = (1 | size << 3).to_bytes(3, "little")
+    return b"\x28\xb5\x2f\xfd\xe0" + size.to_bytes(8, "little") + block + text.ljust(size, b"\n")
+
+
+def recorded(*frames):
+    """A trace that was compressed while it was recorded."""
+    mark = b'vmtrace "pid":4711'
+    return (b"\x28\xb5\x2f\xfd\x20\0\x01\0\0\x56\x2a\x4d\x18" + len(mark).to_bytes(4, "little") +
+            mark + b"".join(frames))
+
+
+def test_killed(report, data):
+    """A kill may leave a chunk twice: compressed, as the last, and in the frame where it was filled."""
+    header = (data / "minimal.json").read_bytes().splitlines()[0] + b"\n"
+    first, second, third = (b'{"ev":"heap","tid":%d,"t0":%d,"base":"0x0","ops":[[0,%d,8,0]]}\n'
+                            % (i, i, 16 * i) for i in (1, 2, 3))
+    thread = b'{"ev":"thread","t":1,"tid":9,"op":"start"}\n'
+    long = b"".join(b'{"ev":"thread","t":1,"tid":%d,"op":"start"}\n' % i for i in range(3000))
+    start = header + thread
+    cases = {
+        "none twice": (recorded(zstd(start), zstd(first), skip(5000), raw(second, 4000),
+                                skip(64), raw(third, 65520)), start, first, second, third),
+        "the copy behind": (recorded(zstd(start), zstd(first), skip(5000), raw(second, 4000),
+                                     raw(first, 4000), skip(20)), start, first, second),
+        "the copy in front": (recorded(zstd(start), raw(first, 4000), zstd(second), zstd(first),
+                                       skip(16)), start, first, second),
+        "only the last": (recorded(zstd(start), zstd(first), zstd(second), raw(second, 4000),
+                                   raw(b"", 4000)), start, first, second),
+        "the same is compressed twice": (recorded(zstd(start), zstd(long), zstd(first),
+                                                  zstd(long)), start, long, first, long),
+        "a long frame": (recorded(zstd(start), zstd(long), raw(first, 100), zstd(second)),
+                         start, long, first, second),
+    }
+    for what, (packed, *plain) in cases.items():
+        (report.folder / "packed").write_bytes(packed)
+        (report.folder / "plain").write_bytes(b"".join(plain))
+        for view, *options in (["heap"], ["summary"], ["events"]):
+            want = report.run(view, *options, "--json", "--no-symbols", "plain")
+            got = report.run(view, *options, "--json", "--no-symbols", "packed")
+            expect_equal((got.returncode, got.stderr, got.stdout.replace(b'"packed"', b'"plain"')),
+                         (want.returncode, want.stderr, want.stdout), f"{what}: {view}")
+    whole = recorded(zstd(start), zstd(first), raw(second, 4000))
+    damaged(report, whole[:-3500], "the zstd data is cut off here", 1)
+
+
 def limit_files():
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))
@@ -176,7 +227,7 @@ def main():
         print("skip: there is no zstd here")
         return 77
     program, data = os.path.abspath(sys.argv[1]), pathlib.Path(sys.argv[2]).resolve() / "valid"
-    for test in (test_same, test_damaged, test_temporary_file):
+    for test in (test_same, test_damaged, test_killed, test_temporary_file):
         with tempfile.TemporaryDirectory() as folder:
             test(Report(program, pathlib.Path(folder)), data)
     return 1 if faults else 0
