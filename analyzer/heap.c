@@ -98,11 +98,20 @@ void heap_locate(struct heap *h, const struct record *rec)
 	};
 }
 
-int heap_read_line(struct heap_cursor *c, struct reader *reader)
+int heap_read_line(struct heap *h, struct heap_cursor *c, struct reader *reader)
 {
 	const struct heap_line *line = &c->lines[c->next_line++];
+	struct heap_pass *pass = h->pass;
+	int err;
 
-	return reader_heap_line(reader, line->line, line->offset, line->length, &c->ops);
+	c->ops.ends = pass->ends;
+	c->ops.cap_ends = pass->cap_ends;
+	err = reader_heap_line(reader, line->line, line->offset, line->length, &c->ops);
+	pass->ends = c->ops.ends;
+	pass->cap_ends = c->ops.cap_ends;
+	c->ops.ends = NULL;
+	c->ops.cap_ends = 0;
+	return err;
 }
 
 static void add_up(struct heap *h)
@@ -170,6 +179,7 @@ static int run(struct heap *h, struct reader *reader, uint64_t until_t, uint64_t
 	add_up(h);
 	for (i = 0; i < h->nr_threads; i++)
 		heap_ops_fini(&h->threads[i].cursor->ops);
+	alloc_free(pass.ends);
 	alloc_free(pass.site_of_stack);
 	table_fini(&pass.site_of_large);
 	h->pass = NULL;

@@ -224,7 +224,7 @@ static int cursor_load(struct heap *h, uint32_t thread, struct reader *reader)
 		if (c->next_line == c->nr_lines)
 			return 0;
 		c->i = 0;
-		err = heap_read_line(c, reader);
+		err = heap_read_line(h, c, reader);
 		if (err)
 			return err;
 		for (i = 0; i < AHEAD && i < c->ops.nr; i++)

@@ -29,6 +29,8 @@ struct heap_pass {
 	uint64_t limit_t;		/* the cursor in turn goes on below it */
 	uint64_t bucket_max;		/* most live bytes in the series' last bucket, */
 	uint64_t bucket_end;		/* which lasts until then */
+	uint32_t *ends;			/* the scanner's, for one line of one thread at a time */
+	size_t cap_ends;
 	uint32_t *site_of_stack;	/* index + 1; of small ids, */
 	size_t nr_site_of_stack;
 	struct table site_of_large;	/* of the others, which only a damaged trace has */
@@ -62,7 +64,7 @@ struct heap_estimate *heap_sample_new(const struct heap *heap);
 void heap_sample_keep_peak(struct heap_estimate *estimate);
 
 /* Read the cursor's next line. Return: 0 or -errno. */
-int heap_read_line(struct heap_cursor *cursor, struct reader *reader);
+int heap_read_line(struct heap *heap, struct heap_cursor *cursor, struct reader *reader);
 
 /* Nothing more will happen to @sum: fill in what was left out on the way. */
 void heap_finish_sum(const struct heap *heap, struct heap_sum *sum);

@@ -295,21 +295,26 @@ static inline struct heap_op *scan_op(struct scan *s, uint64_t base, uint64_t *t
 	return op + 1;
 }
 
-/* Room for what @len bytes may hold: a number takes two of them, an operation two numbers. */
-static void reserve(struct heap_ops *ops, size_t len)
+/* Room for the ends of all numbers in @len bytes: each takes two of them. */
+static void reserve_ends(struct heap_ops *ops, size_t len)
 {
 	size_t nr = len / 2 + ENDS_A_BLOCK + ENDS_BEYOND;
 
-	if (ops->cap_ends < nr) {
-		alloc_free(ops->ends);
-		ops->ends = alloc_array(nr, sizeof(*ops->ends));
-		ops->cap_ends = nr;
-	}
-	if (ops->cap < nr / 2 + 2) {
-		alloc_free(ops->list);
-		ops->cap = nr / 2 + 2;
-		ops->list = alloc_array(ops->cap, sizeof(*ops->list));
-	}
+	if (nr <= ops->cap_ends)
+		return;
+	alloc_free(ops->ends);
+	ops->ends = alloc_array(nr, sizeof(*ops->ends));
+	ops->cap_ends = nr;
+}
+
+/* Room for the operations in @nr numbers: each takes two of them. The last one may be damaged. */
+static void reserve_list(struct heap_ops *ops, size_t nr)
+{
+	if (nr / 2 + 2 <= ops->cap)
+		return;
+	alloc_free(ops->list);
+	ops->cap = nr / 2 + 2;
+	ops->list = alloc_array(ops->cap, sizeof(*ops->list));
 }
 
 bool heapline_scan(const char *text, size_t len, struct heap_ops *ops)
@@ -319,7 +324,7 @@ bool heapline_scan(const char *text, size_t len, struct heap_ops *ops)
 	struct scan s;
 	uint64_t t, base;
 	int64_t tid;
-	size_t nr;
+	size_t nr, i;
 
 	ops->nr = 0;
 	p = scan_head(text, end, &tid, &t);
@@ -327,9 +332,10 @@ bool heapline_scan(const char *text, size_t len, struct heap_ops *ops)
 	p = scan_word(p, end, "\",\"ops\":[");
 	if (!p || len > SCAN_MAX)
 		return false;
-	reserve(ops, end - p);
+	reserve_ends(ops, end - p);
 	nr = find_ends(p, end - p, ops->ends);
-	for (size_t i = 0; i < ENDS_BEYOND; i++)
+	reserve_list(ops, nr);
+	for (i = 0; i < ENDS_BEYOND; i++)
 		ops->ends[nr + i] = end - p;
 	s = (struct scan){ .p = p, .text = p, .end = ops->ends };
 	op = ops->list;

@@ -160,7 +160,7 @@ int decode_header(struct decode *d, struct record *rec)
 	if (h->vsyscall && !record_perms(h->vsyscall, &flags))
 		return bad(d->err, "vsyscall is no permission string");
 	if (!strcmp(h->heap, "sample") != !!h->heap_sample)
-		return bad(d->err, "heap_sample is not there with heap \"sample\" and only then");
+		return bad(d->err, "heap \"sample\" and a heap_sample go together");
 	if (h->rules > UINT32_MAX || h->max_map_count > UINT32_MAX)
 		return bad(d->err, "rules or max_map_count is out of range");
 	return 0;
