@@ -20,7 +20,7 @@ char *frame_text(const struct symbol *sym, const char *module);
 /* Whether the function @frame "function (module)" hands out heap memory, or belongs to what does. */
 bool frame_is_malloc(const char *frame);
 
-/* Whether it asks for memory on behalf of its caller: that, libc, or the language's run-time library. */
+/* Whether it asks for memory on behalf of its caller: that, libc, or the C++ library. */
 bool frame_is_support(const char *frame);
 
 #endif

@@ -11,7 +11,9 @@
 #include "layout_frames.h"
 #include "layout_pieces.h"
 
-enum heap_area_kind { HEAP_AREA_BRK, HEAP_AREA_ARENA, HEAP_AREA_MAPPED, HEAP_AREA_OTHER, HEAP_NR_AREAS };
+enum heap_area_kind {
+	HEAP_AREA_BRK, HEAP_AREA_ARENA, HEAP_AREA_MAPPED, HEAP_AREA_OTHER, HEAP_NR_AREAS
+};
 
 /* In words for people, and for programs. */
 extern const char *const heap_area_titles[HEAP_NR_AREAS], *const heap_area_names[HEAP_NR_AREAS];

@@ -10,7 +10,7 @@
 
 #include "heap.h"
 
-/* Pages by the share of their bytes that is live: none, up to 25, 50, 75, less than 100, 100 percent. */
+/* Pages by the live share of their bytes: none, up to 25, 50, 75, less than 100, 100 percent. */
 enum { HEAP_PAGE_CLASSES = 6 };
 extern const char *const heap_page_class_names[HEAP_PAGE_CLASSES];
 

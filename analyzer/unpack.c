@@ -52,7 +52,8 @@ static enum form form_of(const unsigned char *p, size_t len)
 
 	if (len >= 2 && p[0] == 0x1f && p[1] == 0x8b)
 		return FORM_GZIP;
-	if (len >= 4 && (!memcmp(p, zstd, 4) || ((p[0] & 0xf0) == 0x50 && !memcmp(p + 1, skippable, 3))))
+	if (len >= 4 && (!memcmp(p, zstd, 4) ||
+			 ((p[0] & 0xf0) == 0x50 && !memcmp(p + 1, skippable, 3))))
 		return FORM_ZSTD;
 	return FORM_PLAIN;
 }

@@ -93,8 +93,8 @@ static void print_top(struct trace *tr, const struct fragmentation *f)
 	if (!f->has_top)
 		return;
 	fprintf(tr->out, "\nthe brk heap ends at 0x%" PRIx64 "; its highest block, %" PRIu64
-		" bytes at 0x%" PRIx64 ", keeps %s free below it and has %s above it\n", fragmentation_break(f),
-		f->top.size, f->top.addr, out_size(a, fragmentation_free_below(f)),
+		" bytes at 0x%" PRIx64 ", keeps %s free below it and has %s above it\n",
+		fragmentation_break(f), f->top.size, f->top.addr, out_size(a, fragmentation_free_below(f)),
 		out_size(b, fragmentation_free_above(f)));
 	symbols_print_stack(tr->symbols, f->top.stack, "    ", 0, tr->out);
 }
