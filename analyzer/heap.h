@@ -109,9 +109,9 @@ struct heap_finding {
  *
  * Double and invalid frees are told from other unknown ones only where the trace holds every
  * operation: none lost, none left out by sampling, no torn line. Missed are a double free whose
- * block was forgotten in between (the table of blocks forgets freed ones when it is full, which is
- * after as many frees of other addresses as there are live blocks, at least), and invalid frees
- * after the searches for them have used up their budget; @unchecked_frees counts those.
+ * block was forgotten in between (the table of blocks forgets freed ones when it is full: not before
+ * half as many other addresses were used for the first time as there are live blocks), and invalid
+ * frees after the searches for them have used up their budget; @unchecked_frees counts those.
  */
 struct heap {
 	/* pass 1 */
