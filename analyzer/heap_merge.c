@@ -54,9 +54,9 @@ static uint32_t find_site(struct heap *h, uint32_t stack)
 
 	if (stack < SMALL_STACKS) {
 		while (stack >= pass->nr_site_of_stack)
-			pass->site_of_stack = alloc_grow(pass->site_of_stack, pass->nr_site_of_stack,
-							 &pass->nr_site_of_stack,
-							 sizeof(*pass->site_of_stack));
+			pass->site_of_stack =
+				alloc_grow(pass->site_of_stack, pass->nr_site_of_stack,
+					   &pass->nr_site_of_stack, sizeof(*pass->site_of_stack));
 		memset(pass->site_of_stack + old, 0,
 		       (pass->nr_site_of_stack - old) * sizeof(*pass->site_of_stack));
 		pass->site_of_stack[stack] = new_site(h, stack) + 1;

@@ -19,7 +19,8 @@ enum { THREADS = 3, SITES = 5, BLOCKS = 64, STEPS = 4000, OPS_A_LINE = 7, STEP_N
 	"\"argv\":[],\"page_size\":4096,\"clock\":{\"start_ns\":0,\"realtime_ns\":0}," more \
 	"\"capture\":{\"tier\":\"symbols\"},\"verify\":{\"mode\":\"off\"}}\n"
 #define HEADER HEADER_WITH("\"heap\":\"all\",")
-#define LINE(tid, t0, ops) "{\"ev\":\"heap\",\"tid\":" #tid ",\"t0\":" #t0 ",\"base\":\"0x0\",\"ops\":[" ops "]}\n"
+#define LINE(tid, t0, ops) \
+	"{\"ev\":\"heap\",\"tid\":" #tid ",\"t0\":" #t0 ",\"base\":\"0x0\",\"ops\":[" ops "]}\n"
 
 struct model {
 	uint64_t size[BLOCKS];		/* of the block at address 16 * i */

@@ -19,7 +19,8 @@ static bool ops_equal(const struct heap_ops *a, const struct heap_ops *b)
 	for (i = 0; i < a->nr && i < b->nr; i++) {
 		const struct heap_op *x = &a->list[i], *y = &b->list[i];
 
-		if (x->t != y->t || x->addr != y->addr || x->size != y->size || x->stack != y->stack || x->kind != y->kind)
+		if (x->t != y->t || x->addr != y->addr || x->size != y->size ||
+		    x->stack != y->stack || x->kind != y->kind)
 			return false;
 	}
 	return a->nr == b->nr;
