@@ -49,6 +49,15 @@ static inline void leave(struct thread_local_state *self)
 	self->depth = 0;
 }
 
+/*
+ * Before the stack is walked: waiting for the counter then waits for the allocator only. A process of one
+ * thread need not wait.
+ */
+static inline uint64_t stamp_acquisition(void)
+{
+	return thread_is_alone() ? clock_before_release() : clock_after_acquisition();
+}
+
 static inline uint32_t stack_of(struct thread *t, const void *frame)
 {
 	struct walk_frame from;
@@ -98,8 +107,7 @@ void capture_alloc(const void *block, size_t size, size_t align, const void *fra
 	t = enter(self);
 	if (!t)
 		return;
-	/* At once: waiting for the counter then waits for the allocator only. */
-	now = clock_after_acquisition();
+	now = stamp_acquisition();
 	heap_stream_alloc(&t->heap, t->tid, now, (uint64_t)(uintptr_t)block, size, align,
 			  stack_of(t, frame));
 	leave(self);
@@ -147,7 +155,7 @@ void capture_realloc(const void *block, size_t size, const void *old, uint64_t r
 	t = enter(self);
 	if (!t)
 		return;
-	now = clock_after_acquisition();
+	now = stamp_acquisition();
 	heap_stream_realloc(&t->heap, t->tid, now, (uint64_t)(uintptr_t)block, size,
 			    stack_of(t, frame), (uint64_t)(uintptr_t)old,
 			    now > released_ns ? now - released_ns : 0);

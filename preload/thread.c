@@ -22,6 +22,8 @@
 
 __thread struct thread_local_state tls_block __attribute__((tls_model("initial-exec")));
 
+uint32_t thread_nr_seen;
+
 static struct thread *all;
 static unsigned int nr_ended;
 static uint32_t gate_closed;	/* forks under way */
@@ -108,6 +110,7 @@ static struct thread *thread_new(void)
 	struct thread *t, *next;
 
 	lock_take(&state);
+	__atomic_fetch_add(&thread_nr_seen, 1, __ATOMIC_SEQ_CST);
 	t = reap();
 	next = t ? t->next : all;
 	if (!t) {
@@ -208,6 +211,7 @@ void thread_gate_open(void)
 void thread_fork_child(void)
 {
 	all = NULL;
+	thread_nr_seen = 0;
 	gate_closed = 0;
 	nr_ended = 0;
 	tls.tid = 0;

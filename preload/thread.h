@@ -92,6 +92,17 @@ void thread_leave(void);
 /* A signal handler jumps out of the hook it interrupted: the guard goes with it. */
 void thread_abandon(void);
 
+/*
+ * Has no other thread come by here yet? Then no address that one gave back can be handed out to this one:
+ * whatever lets a thread see another's free() lets it see this, too. Context: hook path.
+ */
+extern uint32_t thread_nr_seen;
+
+static inline bool thread_is_alone(void)
+{
+	return __atomic_load_n(&thread_nr_seen, __ATOMIC_RELAXED) < 2;
+}
+
 /* The caller's record, made at first use; NULL without memory. */
 struct thread *thread_self(void);
 /*

@@ -9,7 +9,7 @@
 #include "no_heap.h"
 
 #define WORD sizeof(uintptr_t)
-#define KEY_FRAMES 4
+#define KEY_FRAMES 6
 #define KEY_FACTOR 0x9e3779b97f4a7c15ull
 
 static inline uintptr_t read_word(uintptr_t addr)
