@@ -9,12 +9,48 @@
 #include "no_heap.h"
 
 #define WORD sizeof(uintptr_t)
-#define KEY_FRAMES 6
-#define KEY_FACTOR 0x9e3779b97f4a7c15ull
+#define KEY_FRAMES 4
+#define FIRST_KEY(from) ((from)->sp ^ (from)->ip << 20)
+#define NEXT_KEY(key, ip) (((key) ^ (ip)) * 0x9e3779b97f4a7c15ull)
 
 static inline uintptr_t read_word(uintptr_t addr)
 {
 	return *(const volatile uintptr_t *)addr;
+}
+
+/* The caller of @at by its rule. Return: false if that lies outside of the stack. */
+static inline bool step(const struct walk_frame *at, uint64_t rule, uintptr_t end,
+			struct walk_frame *ret)
+{
+	uintptr_t base = rule & CFI_OF_BP ? at->bp : at->sp;
+	uintptr_t cfa = base + CFI_CFA_WORDS(rule) * WORD;
+	uintptr_t bp_slot = cfa - CFI_BP_WORDS(rule) * WORD;
+
+	/* By a frame pointer that is none it might be anywhere. */
+	if (__builtin_expect(cfa <= at->sp || cfa > end || base > end || cfa % WORD, false))
+		return false;
+	ret->ip = read_word(cfa - WORD);
+	ret->sp = cfa;
+	ret->bp = at->bp;
+	ret->bp_slot = 0;
+	if (bp_slot != cfa) {
+		if (__builtin_expect(bp_slot < at->sp, false))
+			return false;
+		ret->bp = read_word(bp_slot);
+		ret->bp_slot = bp_slot;
+	}
+	return true;
+}
+
+static __attribute__((noinline)) void forget_paths(struct walk *w)
+{
+	unsigned int i, way;
+
+	for (i = 0; i < WALK_PATHS; i++) {
+		for (way = 0; way < WALK_WAYS; way++)
+			w->paths[i][way].id = 0;
+	}
+	w->nr_path_words = 0;
 }
 
 /*
@@ -53,41 +89,6 @@ static inline bool is_as_it_was(const struct walk *w, const struct walk_frame *a
 	return false;
 }
 
-/* The caller of @at by its rule. Return: false if that lies outside of the stack. */
-static inline bool step(const struct walk_frame *at, uint64_t rule, uintptr_t end,
-			struct walk_frame *ret)
-{
-	uintptr_t base = rule & CFI_OF_BP ? at->bp : at->sp;
-	uintptr_t cfa = base + CFI_CFA_WORDS(rule) * WORD;
-	uintptr_t bp_slot = cfa - CFI_BP_WORDS(rule) * WORD;
-
-	/* By a frame pointer that is none it might be anywhere. */
-	if (__builtin_expect(cfa <= at->sp || cfa > end || base > end || cfa % WORD, false))
-		return false;
-	ret->ip = read_word(cfa - WORD);
-	ret->sp = cfa;
-	ret->bp = at->bp;
-	ret->bp_slot = 0;
-	if (bp_slot != cfa) {
-		if (__builtin_expect(bp_slot < at->sp, false))
-			return false;
-		ret->bp = read_word(bp_slot);
-		ret->bp_slot = bp_slot;
-	}
-	return true;
-}
-
-static __attribute__((noinline)) void forget_paths(struct walk *w)
-{
-	unsigned int i, way;
-
-	for (i = 0; i < WALK_PATHS; i++) {
-		for (way = 0; way < WALK_WAYS; way++)
-			w->paths[i][way].id = 0;
-	}
-	w->nr_path_words = 0;
-}
-
 /* Rules were forgotten: what was found by them goes, too. */
 static __attribute__((noinline)) void forget(struct walk *w)
 {
@@ -96,26 +97,41 @@ static __attribute__((noinline)) void forget(struct walk *w)
 	w->generation = cfi_generation();
 }
 
+/* The key's frames where some are found by rbp; the first ones are stepped through again. */
+static __attribute__((noinline)) uint64_t find_key_by_bp(const struct walk_frame *from, uintptr_t end)
+{
+	struct walk_frame at = *from, next;
+	uint64_t key = FIRST_KEY(from), rule;
+	int i;
+
+	for (i = 0; i < KEY_FRAMES; i++) {
+		rule = cfi_rule(at.ip);
+		if (rule & (CFI_NOT_SIMPLE | CFI_BOTTOM) || !step(&at, rule, end, &next))
+			break;
+		at = next;
+		key = NEXT_KEY(key, at.ip);
+	}
+	return key;
+}
+
 /* Enough of the innermost frames to tell most stacks apart. Nothing is proved here. */
 static inline uint64_t find_key(const struct walk_frame *from, uintptr_t end)
 {
-	uintptr_t ip = from->ip, sp = from->sp, bp = from->bp, cfa;
-	uint64_t key = sp ^ ip << 20, rule;
+	uintptr_t ip = from->ip, sp = from->sp;
+	uint64_t key = FIRST_KEY(from), rule;
 	int i;
 
 	for (i = 0; i < KEY_FRAMES; i++) {
 		rule = cfi_rule(ip);
-		cfa = (rule & CFI_OF_BP ? bp : sp) + CFI_CFA_WORDS(rule) * WORD;
-		if (__builtin_expect(rule & (CFI_NOT_SIMPLE | CFI_BOTTOM) || cfa <= sp || cfa > end ||
-				     cfa % WORD, false))
+		if (__builtin_expect(rule & (CFI_OF_BP | CFI_NOT_SIMPLE | CFI_BOTTOM), false))
+			return find_key_by_bp(from, end);
+		sp += CFI_CFA_WORDS(rule) * WORD;
+		if (__builtin_expect(sp > end, false))
 			break;
-		if (CFI_BP_WORDS(rule))
-			bp = read_word(cfa - CFI_BP_WORDS(rule) * WORD);
-		ip = read_word(cfa - WORD);
-		sp = cfa;
-		key = (key ^ ip) * KEY_FACTOR;
+		ip = read_word(sp - WORD);
+		key = NEXT_KEY(key, ip);
 	}
-	return key ^ key >> 32;
+	return key;
 }
 
 static inline bool path_holds(const struct walk *w, const struct walk_path *path)
@@ -123,7 +139,11 @@ static inline bool path_holds(const struct walk *w, const struct walk_path *path
 	const struct walk_word *word = &w->path_words[path->first_word], *end = word + path->nr_words;
 	uintptr_t changed = 0;
 
-	for (; word < end; word++)
+	/* Two at a time, and no branch for each. */
+	for (; end - word >= 2; word += 2)
+		changed |= (read_word(word[0].addr) ^ word[0].value) |
+			   (read_word(word[1].addr) ^ word[1].value);
+	if (word < end)
 		changed |= read_word(word->addr) ^ word->value;
 	return !changed;
 }
@@ -137,7 +157,7 @@ uint32_t walk_recall(struct walk *w, const struct walk_frame *from, uintptr_t en
 		forget(w);
 	key = find_key(from, end);
 	*ret_key = key;
-	path = w->paths[key % WALK_PATHS];
+	path = w->paths[key >> 32 & (WALK_PATHS - 1)];
 	for (last = path + WALK_WAYS; path < last; path++) {
 		if (path->key == key && path->id && path->ip == from->ip && path->sp == from->sp &&
 		    (!path->needs_bp || path->bp == from->bp) && path_holds(w, path))
@@ -148,25 +168,31 @@ uint32_t walk_recall(struct walk *w, const struct walk_frame *from, uintptr_t en
 
 void walk_remember(struct walk *w, uint64_t key, uint32_t id)
 {
-	struct walk_path *set = w->paths[key % WALK_PATHS], *path;
+	struct walk_path *set = w->paths[key >> 32 & (WALK_PATHS - 1)], *path;
 	const struct walk_frame *frame = w->nr ? &w->frames[w->nr - 1] : NULL;
-	uint32_t nr, i;
+	uint32_t nr, i, first;
 
 	if (!frame)
 		return;
 	/* The innermost frame's own word is not needed: that frame is given. */
 	nr = w->nr > 1 ? frame[-1].nr_words : 0;
-	if (nr > WALK_PATH_WORDS - w->nr_path_words)
-		forget_paths(w);
 	path = &set[set[0].id && (!set[1].id || set[0].first_word < set[1].first_word)];
+	/* The words of the one that was here will do, if they are as many. */
+	first = path->id && path->nr_words == nr ? path->first_word : w->nr_path_words;
 	path->id = 0;
+	if (first == w->nr_path_words) {
+		if (nr > WALK_PATH_WORDS - first) {
+			forget_paths(w);
+			first = 0;
+		}
+		w->nr_path_words += nr;
+	}
 	__asm__ volatile("" ::: "memory");
 	*path = (struct walk_path){ .key = key, .ip = frame->ip, .sp = frame->sp, .bp = frame->bp,
 				    .nr_words = (uint16_t)nr, .needs_bp = frame->needs_bp,
-				    .first_word = (uint16_t)w->nr_path_words };
+				    .first_word = (uint16_t)first };
 	for (i = 0; i < nr; i++)
-		w->path_words[w->nr_path_words + i] = w->words[i];
-	w->nr_path_words += nr;
+		w->path_words[first + i] = w->words[i];
 	__asm__ volatile("" ::: "memory");
 	path->id = id;
 }

@@ -24,9 +24,9 @@
 
 #define WALK_MAX 512	/* frames */
 #define WALK_GIVES_UP -1
-#define WALK_PATHS 256		/* a power of two */
+#define WALK_PATHS 512		/* a power of two */
 #define WALK_WAYS 2
-#define WALK_PATH_WORDS 8192u
+#define WALK_PATH_WORDS 16384u
 
 struct walk_frame {
 	uintptr_t ip;		/* return address into the frame's code */
