@@ -95,10 +95,20 @@ void lock_take_open(struct lock_state *ret_state)
 	enter();
 }
 
-void lock_drop(const struct lock_state *state)
+void lock_pause(void)
 {
 	tls.locked = false;
 	drop();
+}
+
+void lock_resume(void)
+{
+	enter();
+}
+
+void lock_drop(const struct lock_state *state)
+{
+	lock_pause();
 	if (state->blocked)
 		sys_restore_signals(&state->signals);
 }

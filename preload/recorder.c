@@ -8,6 +8,7 @@
 #include "arena.h"
 #include "lock.h"
 #include "sink.h"
+#include "sink_zstd.h"
 #include "sys.h"
 
 #include "no_heap.h"
@@ -114,23 +115,54 @@ static void publish(char *dst, const char *src, size_t len)
 	__atomic_store_n(dst, src[0], __ATOMIC_RELEASE);
 }
 
+/* The main stream's next chunk, for records of @want bytes together. */
+static bool next_main_chunk(size_t want)
+{
+	size_t size;
+	char *chunk;
+
+	if (main_chunk && zsink_is_on()) {
+		if (!zsink_complete(main_chunk, main_size, main_len, NULL))
+			return false;
+		main_chunk = NULL;
+	}
+	chunk = sink_chunk(want > SINK_CHUNK ? want : SINK_CHUNK, &size);
+	if (!chunk)
+		return false;
+	if (main_chunk)
+		sink_retire(main_chunk, main_size);
+	main_chunk = chunk;
+	main_size = size;
+	main_len = 0;
+	tally = NULL;
+	return want <= size;
+}
+
+/*
+ * In a compressed file, at once, behind what is in the chunk now and before the next: a record that
+ * no chunk can hold, and the first of all. Chunks of threads may stand before the main stream's.
+ */
+static bool append_apart(const char *buf, size_t len)
+{
+	bool done;
+
+	if (main_chunk && !zsink_complete(main_chunk, main_size, main_len, NULL))
+		return false;
+	main_chunk = NULL;
+	done = zsink_append(buf, len);
+	(void)next_main_chunk(TALLY_BYTES);
+	return done;
+}
+
 static bool append(const char *buf, size_t len)
 {
 	if (!sink_is_file())
 		return sink_stream(buf, len);
-	if (!main_chunk || len + TALLY_BYTES > main_size - main_len) {
-		size_t size, want = len + TALLY_BYTES;
-		char *chunk = sink_chunk(want > SINK_CHUNK ? want : SINK_CHUNK, &size);
-
-		if (!chunk)
-			return false;
-		if (main_chunk)
-			sink_retire(main_chunk, main_size);
-		main_chunk = chunk;
-		main_size = size;
-		main_len = 0;
-		tally = NULL;
-	}
+	if (zsink_is_on() && (!main_chunk || len + TALLY_BYTES > zsink_record_max()))
+		return append_apart(buf, len);
+	if ((!main_chunk || len + TALLY_BYTES > main_size - main_len) &&
+	    !next_main_chunk(len + TALLY_BYTES))
+		return false;
 	publish(main_chunk + main_len, buf, len);
 	main_len += len;
 	return true;
@@ -241,15 +273,41 @@ void recorder_trim(void)
 {
 	if (!sink_is_file() || !main_chunk)
 		return;
+	if (zsink_is_on() && main_len && !zsink_complete(main_chunk, main_size, main_len, NULL))
+		zsink_leave(main_chunk, main_size);
 	sink_trim(main_chunk, main_size, main_len);
 	main_chunk = NULL;
 	main_size = main_len = 0;
 }
 
+/* What can't be compressed remains as it is. */
+static void complete(struct heap_stream *s, struct zsink_packer *packer)
+{
+	if (!zsink_complete(s->chunk, s->size, s->len, packer))
+		zsink_leave(s->chunk, s->size);
+	s->chunk = NULL;
+}
+
+void recorder_heap_flush_apart(struct heap_stream *s)
+{
+	struct zsink_packer *packer = zsink_is_on() && s->chunk && s->len ? zsink_packer_take() : NULL;
+
+	if (packer) {
+		lock_pause();
+		zsink_pack(packer, s->chunk, s->len);
+		lock_resume();
+		complete(s, packer);
+		zsink_packer_give(packer);
+	}
+	recorder_heap_flush(s);
+}
+
 void recorder_heap_flush(struct heap_stream *s)
 {
 	if (s->chunk && s->len) {
-		if (sink_is_file())
+		if (zsink_is_on())
+			complete(s, NULL);
+		else if (sink_is_file())
 			sink_retire(s->chunk, s->size);
 		else if (!sink_stream(s->chunk, s->len))
 			recorder_lost("heap", sink_why(), s->nr_ops);
@@ -270,7 +328,7 @@ static bool next_chunk(struct heap_stream *s)
 	lock_take(&state);
 	if (s->size >= SINK_CHUNK)
 		want = SINK_CHUNK;
-	recorder_heap_flush(s);
+	recorder_heap_flush_apart(s);
 	if (sink_is_file()) {
 		s->chunk = sink_chunk(want, &s->size);
 	} else if (!s->chunk) {

@@ -64,8 +64,10 @@ void recorder_heap_alloc(struct heap_stream *s, int tid, uint64_t ns, uint64_t a
 void recorder_heap_free(struct heap_stream *s, int tid, uint64_t ns, uint64_t addr);
 void recorder_heap_realloc(struct heap_stream *s, int tid, uint64_t ns, uint64_t addr, size_t size,
 			   uint32_t stack, uint64_t old, uint64_t took);
-/* Give the rest to the sink (stream) or leave it where it is (file). Under the capture lock. */
+/* Give the rest to the sink (stream, compressed file) or leave it where it is. Under the capture lock. */
 void recorder_heap_flush(struct heap_stream *s);
+/* The same of the caller's own stream: compressed while others may take the lock. */
+void recorder_heap_flush_apart(struct heap_stream *s);
 
 /* Cut the unused rest of the main chunk off the file; what comes later begins a new one. */
 void recorder_trim(void);

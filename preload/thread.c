@@ -12,6 +12,7 @@
 #include "capture.h"
 #include "lock.h"
 #include "sink.h"
+#include "sink_zstd.h"
 #include "sys.h"
 
 #include "no_heap.h"
@@ -41,8 +42,8 @@ static void on_thread_end(void *value)
 	tls.depth++;
 	lock_take(&state);
 	if (tls.thread) {
-		if (!sink_is_file())
-			recorder_heap_flush(&tls.thread->heap);
+		if (!sink_is_file() || zsink_is_on())
+			recorder_heap_flush_apart(&tls.thread->heap);
 		tls.thread->ended = true;
 		__atomic_fetch_add(&nr_ended, 1, __ATOMIC_RELAXED);
 	}
@@ -86,14 +87,18 @@ int thread_tid(void)
 	return tls.tid;
 }
 
+static bool has_gone(const struct thread *t)
+{
+	return t->ended && sys_call(SYS_tgkill, sys_getpid(), t->tid, 0, 0, 0, 0) == -ESRCH;
+}
+
 /* The record of a thread that is gone for good, or NULL. Under the lock. */
 static struct thread *reap(void)
 {
 	struct thread *t;
 
 	for (t = __atomic_load_n(&nr_ended, __ATOMIC_RELAXED) ? all : NULL; t; t = t->next) {
-		if (t->ended &&
-		    sys_call(SYS_tgkill, sys_getpid(), t->tid, 0, 0, 0, 0) == -ESRCH) {
+		if (has_gone(t)) {
 			recorder_heap_flush(&t->heap);
 			__atomic_fetch_sub(&nr_ended, 1, __ATOMIC_RELAXED);
 			return t;
@@ -216,7 +221,9 @@ void thread_flush_all(void)
 {
 	struct thread *t;
 
-	/* In a file every line already stands where it belongs. */
-	for (t = all; t && !sink_is_file(); t = t->next)
-		recorder_heap_flush(&t->heap);
+	/* In a file every line already stands where it belongs, if not as small as it could be. */
+	for (t = all; t && (!sink_is_file() || zsink_is_on()); t = t->next) {
+		if (!sink_is_file() || t == tls.thread || has_gone(t))
+			recorder_heap_flush(&t->heap);
+	}
 }
