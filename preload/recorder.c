@@ -127,6 +127,8 @@ static bool next_main_chunk(size_t want)
 		main_chunk = NULL;
 	}
 	chunk = sink_chunk(want > SINK_CHUNK ? want : SINK_CHUNK, &size);
+	if (!chunk && zsink_is_on())
+		chunk = zsink_last_chunk(&size);
 	if (!chunk)
 		return false;
 	if (main_chunk)

@@ -162,11 +162,13 @@ static size_t extension_at(const char *path)
 {
 	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
 	size_t len = strlen(path), end = has_packed_suffix(path) ? len - strlen(PACKED_SUFFIX) : len;
-	size_t at = end;
+	size_t at;
 
-	while (path + at > name && path[at] != '.')
-		at--;
-	return path + at > name ? at : end;
+	for (at = end; path + at > name; at--) {
+		if (path[at - 1] == '.' && path + at - 1 > name)
+			return at - 1;
+	}
+	return end;
 }
 
 /* trace.json -> trace.77.json: @number goes in front of the extension. */

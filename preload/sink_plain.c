@@ -36,6 +36,12 @@ char *zsink_chunk(size_t want, size_t *ret_size)
 	return NULL;
 }
 
+char *zsink_last_chunk(size_t *ret_size)
+{
+	(void)ret_size;
+	return NULL;
+}
+
 size_t zsink_record_max(void)
 {
 	return SIZE_MAX;

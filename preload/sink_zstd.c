@@ -13,6 +13,7 @@
 #define GAP_FIRST 32768u	/* bytes; a small process needs no more */
 #define GAP_FACTOR 4u
 #define RETIRE_BYTES 65536u	/* compressed bytes that are let go of at a time */
+#define LAST_BYTES 512u		/* a slot for one line; the gap always has room for it */
 #define NR_PACKERS 8
 #define RECORD_BYTES (1u << 20)	/* the longest record there is */
 
@@ -183,7 +184,7 @@ static void retire(void)
 /* At E. What follows it is in place before it appears. */
 static bool put_frame(const char *frame, size_t bytes)
 {
-	if (!widen_gap(bytes + ZFRAMES_SKIP_HEAD))
+	if (!widen_gap(bytes + 3 * LAST_BYTES))
 		return false;
 	zframes_put_skip(at(z.packed + bytes), z.gap - bytes);
 	zframes_publish(at(z.packed), frame, bytes);
@@ -267,15 +268,32 @@ static struct slot *any_slot(void)
 		if (!slot->taken && (!best || slot->bytes > best->bytes))
 			best = slot;
 	}
-	if (best || z.gap < 3 * ZSINK_PAGE || !(best = slot_new(0, ZSINK_PAGE)))
-		return best;
-	z.gap -= best->bytes;
-	best->start = z.packed + z.gap;
-	zframes_put_skip(at(best->start), best->bytes);
-	zframes_put_skip(at(z.packed), z.gap);
-	best->next = z.slots;
-	z.slots = best;
 	return best;
+}
+
+static char *take(struct slot *slot, size_t *ret_size)
+{
+	slot->taken = true;
+	z.taken_bytes += slot->bytes;
+	*ret_size = slot->bytes - ZFRAMES_RAW_HEAD;
+	memset(at(slot->start) + ZFRAMES_RAW_HEAD, '\n', *ret_size);
+	zframes_put_raw(at(slot->start), slot->bytes);
+	return at(slot->start) + ZFRAMES_RAW_HEAD;
+}
+
+char *zsink_last_chunk(size_t *ret_size)
+{
+	struct slot *slot = z.gap > 2 * LAST_BYTES ? slot_new(0, LAST_BYTES) : NULL;
+
+	if (!slot)
+		return NULL;
+	z.gap -= slot->bytes;
+	slot->start = z.packed + z.gap;
+	zframes_put_skip(at(slot->start), slot->bytes);
+	zframes_put_skip(at(z.packed), z.gap);
+	slot->next = z.slots;
+	z.slots = slot;
+	return take(slot, ret_size);
 }
 
 char *zsink_chunk(size_t want, size_t *ret_size)
@@ -293,14 +311,7 @@ char *zsink_chunk(size_t want, size_t *ret_size)
 		slot = add_slot(bytes);
 	if (!slot)
 		slot = any_slot();
-	if (!slot)
-		return NULL;
-	slot->taken = true;
-	z.taken_bytes += slot->bytes;
-	*ret_size = slot->bytes - ZFRAMES_RAW_HEAD;
-	memset(at(slot->start) + ZFRAMES_RAW_HEAD, '\n', *ret_size);
-	zframes_put_raw(at(slot->start), slot->bytes);
-	return at(slot->start) + ZFRAMES_RAW_HEAD;
+	return slot ? take(slot, ret_size) : NULL;
 }
 
 /* NULL: the gap has passed over it. */
@@ -370,7 +381,7 @@ bool zsink_append(const char *buf, size_t len)
 	size_t bytes;
 	const char *frame = zsink_pack_record(buf, len, &bytes);
 
-	return frame && put_frame(frame, bytes);
+	return frame && (z.begun || begin()) && put_frame(frame, bytes);
 }
 
 void zsink_leave(char *chunk, size_t size)

@@ -47,6 +47,8 @@ uint64_t zsink_bytes(void);		/* of compressed chunks */
 
 /* Room of about @want bytes, all newlines, for one stream. NULL: there is none. */
 char *zsink_chunk(size_t want, size_t *ret_size);
+/* On a full disk: room for a line that says so, after a chunk was completed. */
+char *zsink_last_chunk(size_t *ret_size);
 /* The longest record that goes into a chunk. */
 size_t zsink_record_max(void);
 /* A longer one, compressed at once. Return: false if there is no room. */
