@@ -74,9 +74,11 @@ static void wait_for_end(void)
 
 static void enter(void)
 {
+	tls.waits = true;
 	take();
 	if (ending_tid)
 		wait_for_end();
+	tls.waits = false;
 	/* A SIGSYS handler's own calls pass straight through. */
 	tls.locked = true;
 }

@@ -285,9 +285,19 @@ void recorder_trim(void)
 /* What can't be compressed remains as it is. */
 static void complete(struct heap_stream *s, struct zsink_packer *packer)
 {
-	if (!zsink_complete(s->chunk, s->size, s->len, packer))
-		zsink_leave(s->chunk, s->size);
+	size_t size = s->size ?: s->closed_size;
+
+	if (!zsink_complete(s->chunk, size, s->len, packer))
+		zsink_leave(s->chunk, size);
 	s->chunk = NULL;
+}
+
+void recorder_heap_close(struct heap_stream *s)
+{
+	if (!s->size)
+		return;
+	s->closed_size = s->size;
+	*(volatile size_t *)&s->size = 0;
 }
 
 void recorder_heap_flush_apart(struct heap_stream *s)
@@ -298,7 +308,9 @@ void recorder_heap_flush_apart(struct heap_stream *s)
 		lock_pause();
 		zsink_pack(packer, s->chunk, s->len);
 		lock_resume();
-		complete(s, packer);
+		/* Who ends the process may have done it meanwhile. */
+		if (s->chunk)
+			complete(s, packer);
 		zsink_packer_give(packer);
 	}
 	recorder_heap_flush(s);

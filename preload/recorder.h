@@ -20,6 +20,7 @@
 struct heap_stream {
 	char *chunk;
 	size_t size, len;	/* len: up to and with the '\n' of the last line */
+	size_t closed_size;	/* size, where recorder_heap_close() has made that 0 */
 	size_t line;		/* where the open line begins; 0 length: none is open */
 	bool open;
 	uint64_t base, last_ns;
@@ -66,7 +67,9 @@ void recorder_heap_realloc(struct heap_stream *s, int tid, uint64_t ns, uint64_t
 			   uint32_t stack, uint64_t old, uint64_t took);
 /* Give the rest to the sink (stream, compressed file) or leave it where it is. Under the capture lock. */
 void recorder_heap_flush(struct heap_stream *s);
-/* The same of the caller's own stream: compressed while others may take the lock. */
+/* Another thread's stream: its next operation asks for a new chunk. Under the capture lock. */
+void recorder_heap_close(struct heap_stream *s);
+/* As recorder_heap_flush(), of the caller's own stream: compressed while others may take the lock. */
 void recorder_heap_flush_apart(struct heap_stream *s);
 
 /* Cut the unused rest of the main chunk off the file; what comes later begins a new one. */

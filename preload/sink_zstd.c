@@ -303,9 +303,6 @@ char *zsink_chunk(size_t want, size_t *ret_size)
 
 	if (!z.begun && !begin())
 		return NULL;
-	/* After a trim. */
-	if (!z.slots && z.gap < ZSINK_PAGE)
-		(void)widen_gap(ZSINK_PAGE);
 	slot = find_slot(bytes);
 	if (!slot)
 		slot = add_slot(bytes);

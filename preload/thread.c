@@ -4,9 +4,11 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <linux/membarrier.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #include "arena.h"
 #include "capture.h"
@@ -19,6 +21,7 @@
 
 /* Other destructors may still free memory: ours asks to be called again until the last round. */
 #define GATE_TRIES 100000	/* of a yield each */
+#define REST_MS 50	/* for all threads together, when the process ends */
 #define DESTRUCTOR_ROUNDS (PTHREAD_DESTRUCTOR_ITERATIONS - 1)
 
 __thread struct thread_local_state tls_block __attribute__((tls_model("initial-exec")));
@@ -142,6 +145,8 @@ struct thread *thread_self(void)
 	if (state->thread)
 		return state->thread;
 	state->thread = thread_new();
+	if (state->thread)
+		state->thread->state = state;
 	/* Keys below 32 live in the thread's descriptor: nothing is allocated here. */
 	if (state->thread && has_key && key < 32 && state == &tls_block)
 		pthread_setspecific(key, (void *)1);
@@ -217,13 +222,63 @@ void thread_fork_child(void)
 	tls.thread = NULL;
 }
 
+/*
+ * Every thread's next operation will wait for the lock. The barrier makes it so for those that run
+ * now: who is in no hook behind it has seen that, or will. Return: false, it may be otherwise.
+ */
+static bool close_streams(void)
+{
+	struct thread *t;
+
+	for (t = all; t; t = t->next) {
+		if (t != tls.thread)
+			recorder_heap_close(&t->heap);
+	}
+	return !sys_call(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0, 0, 0, 0) &&
+	       !sys_call(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0, 0, 0, 0);
+}
+
+/*
+ * In no hook, or in one that waits for our lock: operations take it before they touch a chunk that
+ * is closed. One in the middle of an operation gets some of @time, ms, to come to its end.
+ */
+static bool is_at_rest(const struct thread *t, unsigned int *time)
+{
+	const struct timespec ms = { 0, 1000000 };
+	struct thread_local_state seen;
+
+	for (;; --*time) {
+		if (sys_read_user(&seen, t->state, sizeof(seen)) != sizeof(seen))
+			return false;
+		if (!seen.depth || seen.waits)
+			return true;
+		if (!*time)
+			return false;
+		sys_call(SYS_nanosleep, (long)&ms, 0, 0, 0, 0, 0);
+	}
+}
+
+/* What can't be compressed now is in the file as it is. */
+static void pack_all(void)
+{
+	unsigned int time = REST_MS;
+	bool closed = close_streams();
+	struct thread *t;
+
+	for (t = all; t; t = t->next) {
+		if (t->heap.chunk &&
+		    (t == tls.thread || has_gone(t) || (closed && is_at_rest(t, &time))))
+			recorder_heap_flush(&t->heap);
+	}
+}
+
 void thread_flush_all(void)
 {
 	struct thread *t;
 
-	/* In a file every line already stands where it belongs, if not as small as it could be. */
-	for (t = all; t && (!sink_is_file() || zsink_is_on()); t = t->next) {
-		if (!sink_is_file() || t == tls.thread || has_gone(t))
-			recorder_heap_flush(&t->heap);
-	}
+	if (zsink_is_on())
+		pack_all();
+	/* In a file every line already stands where it belongs. */
+	for (t = all; t && !sink_is_file(); t = t->next)
+		recorder_heap_flush(&t->heap);
 }

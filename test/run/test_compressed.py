@@ -92,11 +92,12 @@ def many_threads(bench):
 
 @case
 def running_threads(bench):
-    """Those that run when the process ends: what waits is compressed, too."""
+    """Those that run when the process ends: what those have that wait is compressed, too."""
     traced(bench, bench.program)
     trace, size = harness.unpack(only_compressed(bench))
     bench.check(trace, lost=None)
     expect_equal(count_allocations(trace, BYTES), 40000, "allocations")
+    expect(size * 2 < trace.stat().st_size, f"{size} bytes of {trace.stat().st_size}")
 
 
 @case
