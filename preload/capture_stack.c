@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* From the unwinder's frames to a stack id, with a cache per thread in front of the tree. */
+/*
+ * From frames to a stack id. Most stacks are walked by rule, from the last one's frames on; what can't
+ * be, goes to the unwinder. In front of the tree of stacks each thread has a table of its own.
+ */
 #include "capture.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <sys/syscall.h>
 
+#include "cfi.h"
 #include "config.h"
 #include "lock.h"
 #include "modules.h"
@@ -16,6 +21,8 @@
 #include "no_heap.h"
 
 #define UNWIND_ROOM 14336	/* bytes of stack that the unwinder may need */
+
+static uintptr_t stack_end;	/* of the main thread, where the kernel has put it */
 
 static uint64_t hash_stack(void *const *ips, int nr)
 {
@@ -32,6 +39,7 @@ static uint64_t hash_stack(void *const *ips, int nr)
 static uint32_t intern(struct thread *t, void *const *ips, int nr, bool cut)
 {
 	struct lock_state state;
+	int err = errno;
 	uint32_t id;
 
 	/* Before the lock: it asks the loader. */
@@ -41,6 +49,7 @@ static uint32_t intern(struct thread *t, void *const *ips, int nr, bool cut)
 	lock_take(&state);
 	id = stacks_intern(ips, nr, cut);
 	lock_drop(&state);
+	errno = err;
 	return id;
 }
 
@@ -64,7 +73,8 @@ static bool is_tight(struct thread *t)
 	return false;
 }
 
-bool capture_find_code(uintptr_t addr, uintptr_t *ret_start, uintptr_t *ret_end)
+/* The mapping of @addr, if it has these flags. */
+static bool find_vma_with(uint64_t flags, uintptr_t addr, uintptr_t *ret_start, uintptr_t *ret_end)
 {
 	const struct vma *vma;
 	struct lock_state state;
@@ -73,7 +83,7 @@ bool capture_find_code(uintptr_t addr, uintptr_t *ret_start, uintptr_t *ret_end)
 		return false;
 	lock_take(&state);
 	vma = vma_lookup(&capture_mm, addr);
-	if (vma && (vma->vm_flags & (VM_READ | VM_EXEC)) == (VM_READ | VM_EXEC)) {
+	if (vma && (vma->vm_flags & flags) == flags) {
 		*ret_start = vma->vm_start;
 		*ret_end = vma->vm_end;
 	} else {
@@ -83,28 +93,35 @@ bool capture_find_code(uintptr_t addr, uintptr_t *ret_start, uintptr_t *ret_end)
 	return vma;
 }
 
+bool capture_find_code(uintptr_t addr, uintptr_t *ret_start, uintptr_t *ret_end)
+{
+	return find_vma_with(VM_READ | VM_EXEC, addr, ret_start, ret_end);
+}
+
+static bool find_mapping(uintptr_t addr, uintptr_t *ret_start, uintptr_t *ret_end)
+{
+	return find_vma_with(VM_READ, addr, ret_start, ret_end);
+}
+
 static int unwind(struct thread *t, void **ips, int max, bool *ret_cut)
 {
-	int nr;
+	int nr, err = errno;
 
 	thread_gate_enter(t);
 	tls.unwinding = true;
 	nr = unwind_stack(ips, max, ret_cut);
 	tls.unwinding = false;
 	thread_gate_leave(t);
+	errno = err;
 	return nr;
 }
 
-/* Apart from its caller, so that the room for frames is taken only where there is room. */
-static __attribute__((noinline)) uint32_t take_stack(struct thread *t)
+/* The id of a stack, innermost frame first. */
+static uint32_t name(struct thread *t, void *const *ips, int nr, bool cut)
 {
-	void *ips[UNWIND_MAX];
 	uint64_t hash;
 	uint32_t id, i;
-	bool cut;
-	int nr;
 
-	nr = unwind(t, ips, (int)config.stacks, &cut);
 	if (!t)
 		return intern(NULL, ips, nr, cut);
 	hash = hash_stack(ips, nr);
@@ -118,14 +135,149 @@ static __attribute__((noinline)) uint32_t take_stack(struct thread *t)
 	return id;
 }
 
-uint32_t capture_stack(void)
+/* Apart from its caller, so that the room for frames is taken only where there is room. */
+static __attribute__((noinline)) uint32_t unwind_and_name(struct thread *t)
 {
-	struct thread *t;
+	void *ips[UNWIND_MAX];
+	bool cut;
+	int nr = unwind(t, ips, (int)config.stacks, &cut);
+
+	return name(t, ips, nr, cut);
+}
+
+/*
+ * The stack that the thread at @sp runs on, if that is the one it has for its whole life: the main
+ * thread's, or the one at whose end its thread descriptor lies. What is between two frames there is
+ * mapped. A stack of the program's own making may be gone when it is read again.
+ */
+static __attribute__((noinline)) bool find_own_stack(struct thread *t, uintptr_t sp)
+{
+	uintptr_t descriptor = thread_descriptor();
+	const struct vma *vma;
+	struct lock_state state;
+	bool found = false;
+
+	if (tls.locked || thread_is_in_other_process())
+		return false;
+	lock_take(&state);
+	vma = find_vma(&capture_mm, sp);
+	if (vma && sp < stack_end && stack_end <= vma->vm_end && stack_end >= vma->vm_start) {
+		t->own_low = sp < vma->vm_start ? sp : vma->vm_start;
+		t->own_high = stack_end;
+		found = true;
+	} else if (vma && vma->vm_start <= sp && sp < descriptor && descriptor < vma->vm_end) {
+		t->own_low = vma->vm_start;
+		t->own_high = descriptor;
+		found = true;
+	}
+	lock_drop(&state);
+	return found;
+}
+
+/* Program frames of the last stack and the fresh ones, innermost first. Return: how many there are. */
+static int collect(const struct walk *w, int nr_fresh, void **ips, int max, bool *ret_cut)
+{
+	uint32_t k;
+	int nr = 0, i;
+
+	*ret_cut = false;
+	for (i = 0; i < nr_fresh && nr < max; i++) {
+		if (!w->fresh[i].is_own)
+			ips[nr++] = (void *)w->fresh[i].ip;
+	}
+	for (k = w->nr; k && nr < max; k--) {
+		if (!w->frames[k - 1].is_own)
+			ips[nr++] = (void *)w->frames[k - 1].ip;
+	}
+	*ret_cut = i < nr_fresh || (k && w->frames[k - 1].depth);
+	return nr;
+}
+
+/* A stack the thread has not seen lately, or that is too deep. */
+static __attribute__((noinline)) uint32_t name_walked(struct thread *t, int nr_fresh)
+{
+	void *ips[UNWIND_MAX];
+	bool cut;
+	int nr = collect(&t->walk, nr_fresh, ips, (int)config.stacks, &cut);
+
+	return name(t, ips, nr, cut);
+}
+
+static uint64_t hash_fresh(const struct walk_frame *fresh, int nr, uint32_t outer)
+{
+	uint64_t h = outer;
+	int i;
+
+	for (i = 0; i < nr; i++)
+		h = (h ^ fresh[i].ip) * 0x9e3779b97f4a7c15ull;
+	return h ^ h >> 32;
+}
+
+/* Return: false if it can't be walked. */
+static inline bool walk(struct thread *t, const struct walk_frame *from, uint32_t *ret_id)
+{
+	struct walk *w = &t->walk;
+	uint32_t outer, i;
+	uint64_t hash, key;
+	int nr;
+
+	if (__builtin_expect(from->sp < t->own_low || from->sp >= t->own_high, false) &&
+	    !find_own_stack(t, from->sp))
+		return false;
+	*ret_id = walk_recall(w, from, t->own_high, &key);
+	if (__builtin_expect(*ret_id != 0, true))
+		return true;
+	nr = walk_take(w, from, t->own_high);
+	if (__builtin_expect(nr == WALK_GIVES_UP, false))
+		return false;
+	outer = w->nr ? w->frames[w->nr - 1].node : 0;
+	*ret_id = outer;
+	if (!nr && outer) {
+		walk_remember(w, key, outer);
+		return true;
+	}
+	hash = hash_fresh(w->fresh, nr, outer);
+	i = hash & (THREAD_STACKS - 1);
+	if (__builtin_expect(t->stacks[i].hash != hash ||
+			     !stacks_continue(t->stacks[i].id, outer, w->fresh, nr), false)) {
+		*ret_id = name_walked(t, nr);
+		/* Too deep, or not kept: then the frames have no nodes. */
+		if (!stacks_continue(*ret_id, outer, w->fresh, nr))
+			return true;
+		t->stacks[i].hash = hash;
+		t->stacks[i].id = *ret_id;
+	}
+	*ret_id = t->stacks[i].id;
+	walk_keep(w, nr);
+	walk_remember(w, key, *ret_id);
+	return true;
+}
+
+uint32_t capture_stack_from(struct thread *t, const struct walk_frame *from)
+{
+	uint32_t id;
 
 	if (!config.stacks || tls.unwinding)
 		return 0;
-	t = thread_self();
-	return t && is_tight(t) ? 0 : take_stack(t);
+	if (__builtin_expect(!t || tls.raw_ip, false) || !walk(t, from, &id))
+		id = t && is_tight(t) ? 0 : unwind_and_name(t);
+	return id;
+}
+
+uint32_t capture_stack(void)
+{
+	struct walk_frame from;
+
+	/* Our own frames are walked through, and left out. */
+	walk_from(&from, __builtin_frame_address(0));
+	return capture_stack_from(thread_self(), &from);
+}
+
+void capture_stack_init(uintptr_t end)
+{
+	stack_end = end;
+	cfi_init(find_mapping);
+	unwind_init(capture_find_code, end);
 }
 
 uint32_t capture_stack_of_task(void)

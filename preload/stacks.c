@@ -6,6 +6,7 @@
 
 #include "arena.h"
 #include "recorder.h"
+#include "walk.h"
 
 #include "no_heap.h"
 
@@ -148,6 +149,21 @@ bool stacks_equal(uint32_t id, void *const *ips, int nr, bool cut)
 	}
 	/* A frame may also be missing before the last one: only the outermost says that it was cut. */
 	return cut ? id && !nodes[id].ip && !nodes[id].parent : !id;
+}
+
+bool stacks_continue(uint32_t id, uint32_t outer, struct walk_frame *fresh, int nr)
+{
+	const struct walk_frame *end = fresh + nr;
+
+	for (; fresh < end; fresh++) {
+		fresh->node = id;
+		if (__builtin_expect(fresh->is_own, false))
+			continue;
+		if (!id || nodes[id].ip != fresh->ip)
+			return false;
+		id = nodes[id].parent;
+	}
+	return id == outer;
 }
 
 void stacks_innermost(uint32_t id, uint64_t ret_ips[2])

@@ -28,6 +28,15 @@ uint32_t stacks_intern(void *const *ips, int nr, bool cut);
 /* Is @id exactly this stack? Context: any. */
 bool stacks_equal(uint32_t id, void *const *ips, int nr, bool cut);
 
+/**
+ * stacks_continue() - Is @id the stack @outer with these frames further in? Sets their nodes.
+ * @fresh: innermost first; vmtrace's own are no part of the stack.
+ *
+ * Context: any.
+ */
+struct walk_frame;
+bool stacks_continue(uint32_t id, uint32_t outer, struct walk_frame *fresh, int nr);
+
 /* The two innermost return addresses of @id; 0 where there is none. Context: any. */
 void stacks_innermost(uint32_t id, uint64_t ret_ips[2]);
 

@@ -46,7 +46,7 @@ static void on_thread_end(void *value)
 	lock_take(&state);
 	if (tls.thread) {
 		if (!sink_is_file() || zsink_is_on())
-			recorder_heap_flush_apart(&tls.thread->heap);
+			heap_stream_flush_apart(&tls.thread->heap);
 		tls.thread->ended = true;
 		__atomic_fetch_add(&nr_ended, 1, __ATOMIC_RELAXED);
 	}
@@ -102,7 +102,7 @@ static struct thread *reap(void)
 
 	for (t = __atomic_load_n(&nr_ended, __ATOMIC_RELAXED) ? all : NULL; t; t = t->next) {
 		if (has_gone(t)) {
-			recorder_heap_flush(&t->heap);
+			heap_stream_flush(&t->heap);
 			__atomic_fetch_sub(&nr_ended, 1, __ATOMIC_RELAXED);
 			return t;
 		}
@@ -124,7 +124,9 @@ static struct thread *thread_new(void)
 			all = t;
 	}
 	if (t) {
-		memset(t, 0, sizeof(*t));
+		/* What it knows of stacks is true of any thread; arena memory is zeroed. */
+		memset(t, 0, offsetof(struct thread, stacks));
+		t->walk.nr = 0;
 		t->tid = thread_tid();
 		t->next = next;
 	}
@@ -223,19 +225,25 @@ void thread_fork_child(void)
 }
 
 /*
- * Every thread's next operation will wait for the lock. The barrier makes it so for those that run
- * now: who is in no hook behind it has seen that, or will. Return: false, it may be otherwise.
+ * Every thread's next operation will wait for the lock: who is in no hook now is out of the way.
+ * Return: false without a barrier, it may be otherwise then.
  */
 static bool close_streams(void)
 {
 	struct thread *t;
+	int i;
 
-	for (t = all; t; t = t->next) {
-		if (t != tls.thread)
-			recorder_heap_close(&t->heap);
+	if (sys_call(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0, 0, 0, 0))
+		return false;
+	for (i = 0; i < 2; i++) {
+		for (t = all; t; t = t->next) {
+			if (t != tls.thread)
+				heap_stream_close(&t->heap);
+		}
+		if (sys_call(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0, 0, 0, 0))
+			return false;
 	}
-	return !sys_call(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0, 0, 0, 0) &&
-	       !sys_call(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0, 0, 0, 0);
+	return true;
 }
 
 /*
@@ -268,7 +276,7 @@ static void pack_all(void)
 	for (t = all; t; t = t->next) {
 		if (t->heap.chunk &&
 		    (t == tls.thread || has_gone(t) || (closed && is_at_rest(t, &time))))
-			recorder_heap_flush(&t->heap);
+			heap_stream_flush(&t->heap);
 	}
 }
 
@@ -280,5 +288,5 @@ void thread_flush_all(void)
 		pack_all();
 	/* In a file every line already stands where it belongs. */
 	for (t = all; t && !sink_is_file(); t = t->next)
-		recorder_heap_flush(&t->heap);
+		heap_stream_flush(&t->heap);
 }
