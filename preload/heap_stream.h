@@ -163,7 +163,7 @@ static inline void heap_stream_realloc(struct heap_stream *s, int tid, uint64_t 
 	heap_op_end(s, &op);
 }
 
-/* Give the rest to the sink (stream, compressed file) or leave it where it is. Under the capture lock. */
+/* The rest to the sink (stream, compressed file), or leave it where it is. Under the capture lock. */
 void heap_stream_flush(struct heap_stream *s);
 /**
  * heap_stream_close() - Another thread's stream: make its next operation ask for a new chunk.

@@ -292,8 +292,10 @@ void heap_stream_close(struct heap_stream *s)
 
 void heap_stream_flush_apart(struct heap_stream *s)
 {
-	struct zsink_packer *packer = zsink_is_on() && s->chunk && s->len ? zsink_packer_take() : NULL;
+	struct zsink_packer *packer = NULL;
 
+	if (zsink_is_on() && s->chunk && s->len)
+		packer = zsink_packer_take();
 	if (packer) {
 		lock_pause();
 		zsink_pack(packer, s->chunk, s->len);

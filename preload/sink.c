@@ -351,24 +351,17 @@ static bool lengthen(size_t size)
 	return true;
 }
 
-/* What new parts of the file hold: newlines, or as many pages that a decompressor skips. */
-static void choose_filler(void)
+/* What the name asks for. A file that grows by pages that a decompressor skips is packed, too. */
+static void begin_packed(void)
 {
 	const struct zsink_file file = {
 		.window = sink.window, .extend = lengthen, .cut = cut, .retire = sink_retire,
 	};
 
-	memset(filler, '\n', sizeof(filler));
-	memset(first_filler, '\n', sizeof(first_filler));
-	if (!sink.is_packed)
-		return;
-	if (!zsink_is_built_in()) {
-		if (!config.quiet)
-			config_warn(sink.path, ": built without zstd; it won't be compressed", NULL);
-		sink.is_packed = false;
-		return;
-	}
-	if (!sink.is_file)
+	sink.is_packed = zsink_is_built_in();
+	if (!sink.is_packed && !config.quiet)
+		config_warn(sink.path, ": built without zstd; it is not compressed", NULL);
+	if (!sink.is_packed || !sink.is_file)
 		return;
 	zsink_fill_page(filler, sizeof(filler));
 	zsink_begin(&file, sys_getpid());
@@ -392,8 +385,10 @@ static int open_file(bool child)
 	sink.ino = st.st_ino;
 	/* No room for a window: then it is written to, as a stream. */
 	sink.is_file = !map_window();
-	sink.is_packed = has_packed_suffix(sink.path);
-	choose_filler();
+	memset(filler, '\n', sizeof(filler));
+	memset(first_filler, '\n', sizeof(first_filler));
+	if (has_packed_suffix(sink.path))
+		begin_packed();
 	return 0;
 }
 

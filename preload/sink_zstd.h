@@ -40,7 +40,7 @@ bool zsink_is_built_in(void);
  * Return: its length.
  */
 size_t zsink_fill_page(char *buf, size_t len);
-/* @file: an empty one; NULL: there is no compressed file (any more). Context: startup, fork child. */
+/* @file: an empty one; NULL: none is compressed (any more). Context: startup, fork child. */
 void zsink_begin(const struct zsink_file *file, int pid);
 bool zsink_is_on(void);
 uint64_t zsink_bytes(void);		/* of compressed chunks */

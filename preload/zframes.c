@@ -14,8 +14,8 @@
 #define BLOCK_LAST_RAW 1u	/* the size from bit 3 on */
 
 /*
- * Level 1 with a table of 8 KiB instead of 32 and longer matches: a quarter faster on heap lines, 6 %
- * larger at most, and it leaves more of the program's data in the cache.
+ * Level 1 with a table of 8 KiB instead of 32 and longer matches: on heap lines a quarter faster and
+ * 6 % larger at most, and it leaves more of the program's data in the cache.
  */
 static const ZSTD_compressionParameters parameters = {
 	.windowLog = 16, .chainLog = 11, .hashLog = 11, .searchLog = 1, .minMatch = 7,

@@ -227,7 +227,7 @@ def small_disk(bench, kib):
 
 
 def unpack(path):
-    """In the place of a compressed trace what it holds. Returns that, and how large the other was."""
+    """Puts what it holds in the place of a compressed trace. Returns that, and the old size."""
     size, plain = path.stat().st_size, path.with_suffix("")
     with open(plain, "wb") as out:
         done = subprocess.run(["zstd", "-dcq", path], stdout=out, stderr=subprocess.PIPE,

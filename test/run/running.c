@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * running: four threads allocate 10,000 blocks of 4321 bytes each, then wait for ever; a fifth never
- * stops to allocate. The process ends while they are there.
+ * running: four threads allocate 10,000 blocks of 4321 bytes each, then wait for ever; a fifth
+ * never stops to allocate. The process ends while they are there.
  */
 #include <pthread.h>
 #include <semaphore.h>

@@ -42,7 +42,7 @@ static struct stream {
 
 static uint64_t room;		/* the file grows no longer */
 static bool is_watched;		/* the file's changes are, by the parent */
-static unsigned int nr_repeated;	/* of all moments: those with a chunk that was there twice */
+static unsigned int nr_repeated;	/* moments with a chunk that was there twice */
 
 void *arena_alloc(size_t bytes)
 {
@@ -144,6 +144,7 @@ static bool put_line(int i)
 {
 	struct stream *s = &streams[i];
 	char line[LINE_BYTES + 1] = LINE;
+	uint64_t hash = s->nr * 0x9e3779b97f4a7c15ull;
 	unsigned int nr = s->nr + 1, k;
 
 	if ((!s->chunk || s->size - s->len < LINE_BYTES) && !next_chunk(s, i > 0 || is_watched))
@@ -152,7 +153,7 @@ static bool put_line(int i)
 	for (k = 0; k < 6; k++, nr /= 10)
 		line[7 - k] = (char)('0' + nr % 10);
 	for (k = 0; k < 16; k++)
-		line[LINE_BYTES - 2 - k] = "0123456789abcdef"[(s->nr * 0x9e3779b97f4a7c15ull >> 4 * k) & 15];
+		line[LINE_BYTES - 2 - k] = "0123456789abcdef"[hash >> 4 * k & 15];
 	memcpy(s->chunk + s->len + 1, line + 1, LINE_BYTES - 1);
 	__atomic_store_n(s->chunk + s->len, line[0], __ATOMIC_RELEASE);
 	s->len += LINE_BYTES;
@@ -304,7 +305,8 @@ static bool can_trace(void)
 
 int main(void)
 {
-	world = mmap(NULL, sizeof(*world), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	world = mmap(NULL, sizeof(*world), PROT_READ | PROT_WRITE,
+		     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (world == MAP_FAILED)
 		return 1;
 	test_streams();
