@@ -36,7 +36,7 @@ static uint64_t hash_stack(void *const *ips, int nr)
 	return h;
 }
 
-static uint32_t intern(struct thread *t, void *const *ips, int nr, bool cut)
+static uint32_t intern(struct thread *t, uint32_t parent, void *const *ips, int nr, bool cut)
 {
 	struct lock_state state;
 	int err = errno;
@@ -47,7 +47,7 @@ static uint32_t intern(struct thread *t, void *const *ips, int nr, bool cut)
 	modules_refresh();
 	thread_gate_leave(t);
 	lock_take(&state);
-	id = stacks_intern(ips, nr, cut);
+	id = stacks_intern(parent, ips, nr, cut);
 	lock_drop(&state);
 	errno = err;
 	return id;
@@ -123,13 +123,13 @@ static uint32_t name(struct thread *t, void *const *ips, int nr, bool cut)
 	uint32_t id, i;
 
 	if (!t)
-		return intern(NULL, ips, nr, cut);
+		return intern(NULL, 0, ips, nr, cut);
 	hash = hash_stack(ips, nr);
 	i = hash & (THREAD_STACKS - 1);
 	if (t->stacks[i].id && t->stacks[i].hash == hash &&
 	    stacks_equal(t->stacks[i].id, ips, nr, cut))
 		return t->stacks[i].id;
-	id = intern(t, ips, nr, cut);
+	id = intern(t, 0, ips, nr, cut);
 	t->stacks[i].hash = hash;
 	t->stacks[i].id = id;
 	return id;
@@ -174,82 +174,77 @@ static __attribute__((noinline)) bool find_own_stack(struct thread *t, uintptr_t
 	return found;
 }
 
-/* Program frames of the last stack and the fresh ones, innermost first. Return: how many there are. */
-static int collect(const struct walk *w, int nr_fresh, void **ips, int max, bool *ret_cut)
+/* A stack that is too deep: its innermost frames, of the last stack and the fresh ones. */
+static __attribute__((noinline)) uint32_t name_cut(struct thread *t, int nr_fresh)
 {
+	const struct walk *w = &t->walk;
+	void *ips[UNWIND_MAX];
 	uint32_t k;
 	int nr = 0, i;
 
-	*ret_cut = false;
-	for (i = 0; i < nr_fresh && nr < max; i++) {
+	for (i = 0; i < nr_fresh && nr < (int)config.stacks; i++) {
 		if (!w->fresh[i].is_own)
 			ips[nr++] = (void *)w->fresh[i].ip;
 	}
-	for (k = w->nr; k && nr < max; k--) {
+	for (k = w->nr; k && nr < (int)config.stacks; k--) {
 		if (!w->frames[k - 1].is_own)
 			ips[nr++] = (void *)w->frames[k - 1].ip;
 	}
-	*ret_cut = i < nr_fresh || (k && w->frames[k - 1].depth);
-	return nr;
+	return name(t, ips, nr, true);
 }
 
-/* A stack the thread has not seen lately, or that is too deep. */
-static __attribute__((noinline)) uint32_t name_walked(struct thread *t, int nr_fresh)
+/* Fresh frames that the tree of stacks doesn't have. Return: false if the trace can't take them. */
+static __attribute__((noinline)) bool add_fresh(struct thread *t, uint32_t outer, int nr_fresh)
 {
-	void *ips[UNWIND_MAX];
-	bool cut;
-	int nr = collect(&t->walk, nr_fresh, ips, (int)config.stacks, &cut);
+	void *ips[WALK_MAX];
+	int nr = 0, i;
 
-	return name(t, ips, nr, cut);
+	for (i = 0; i < nr_fresh; i++) {
+		if (!t->walk.fresh[i].is_own)
+			ips[nr++] = (void *)t->walk.fresh[i].ip;
+	}
+	return intern(t, outer, ips, nr, false) && stacks_descend(outer, t->walk.fresh, nr_fresh);
 }
 
-static uint64_t hash_fresh(const struct walk_frame *fresh, int nr, uint32_t outer)
+/* What walk_take() has found. Return: its id, 0: the trace can't take it. */
+static uint32_t name_walked(struct thread *t, uint64_t key, int nr_fresh)
 {
-	uint64_t h = outer;
+	struct walk *w = &t->walk;
+	const struct walk_frame *outer = w->nr ? &w->frames[w->nr - 1] : NULL;
+	uint32_t node = outer ? outer->node : 0, depth = outer ? outer->depth : 0;
 	int i;
 
-	for (i = 0; i < nr; i++)
-		h = (h ^ fresh[i].ip) * 0x9e3779b97f4a7c15ull;
-	return h ^ h >> 32;
+	for (i = 0; i < nr_fresh; i++)
+		depth += !w->fresh[i].is_own;
+	if (__builtin_expect(depth > config.stacks, false))
+		return name_cut(t, nr_fresh);
+	if (nr_fresh) {
+		if (__builtin_expect(!stacks_descend(node, w->fresh, nr_fresh), false) &&
+		    !add_fresh(t, node, nr_fresh))
+			return 0;
+		node = w->fresh[0].node;
+		walk_keep(w, nr_fresh);
+	}
+	walk_remember(w, key, node);
+	return node;
 }
 
 /* Return: false if it can't be walked. */
 static inline bool walk(struct thread *t, const struct walk_frame *from, uint32_t *ret_id)
 {
-	struct walk *w = &t->walk;
-	uint32_t outer, i;
-	uint64_t hash, key;
+	uint64_t key;
 	int nr;
 
 	if (__builtin_expect(from->sp < t->own_low || from->sp >= t->own_high, false) &&
 	    !find_own_stack(t, from->sp))
 		return false;
-	*ret_id = walk_recall(w, from, t->own_high, &key);
+	*ret_id = walk_recall(&t->walk, from, t->own_high, &key);
 	if (__builtin_expect(*ret_id != 0, true))
 		return true;
-	nr = walk_take(w, from, t->own_high);
+	nr = walk_take(&t->walk, from, t->own_high);
 	if (__builtin_expect(nr == WALK_GIVES_UP, false))
 		return false;
-	outer = w->nr ? w->frames[w->nr - 1].node : 0;
-	*ret_id = outer;
-	if (!nr && outer) {
-		walk_remember(w, key, outer);
-		return true;
-	}
-	hash = hash_fresh(w->fresh, nr, outer);
-	i = hash & (THREAD_STACKS - 1);
-	if (__builtin_expect(t->stacks[i].hash != hash ||
-			     !stacks_continue(t->stacks[i].id, outer, w->fresh, nr), false)) {
-		*ret_id = name_walked(t, nr);
-		/* Too deep, or not kept: then the frames have no nodes. */
-		if (!stacks_continue(*ret_id, outer, w->fresh, nr))
-			return true;
-		t->stacks[i].hash = hash;
-		t->stacks[i].id = *ret_id;
-	}
-	*ret_id = t->stacks[i].id;
-	walk_keep(w, nr);
-	walk_remember(w, key, *ret_id);
+	*ret_id = name_walked(t, key, nr);
 	return true;
 }
 
