@@ -25,7 +25,8 @@
 struct heap_stream {
 	char *chunk;
 	size_t size, len;	/* len: up to and with the '\n' of the last line */
-	size_t limit;		/* from this len on another line begins; 0: none is open */
+	volatile size_t limit;	/* from this len on another line begins; 0: none is open */
+	volatile bool closed;	/* no further line in this chunk */
 	size_t first;		/* len while the open line has no operation yet */
 	uint64_t base, last_ns;
 	uint64_t nr_ops;
@@ -162,7 +163,17 @@ static inline void heap_stream_realloc(struct heap_stream *s, int tid, uint64_t 
 	heap_op_end(s, &op);
 }
 
-/* Give the rest to the sink (stream) or leave it where it is (file). Under the capture lock. */
+/* The rest to the sink (stream, compressed file), or leave it where it is. Under the capture lock. */
 void heap_stream_flush(struct heap_stream *s);
+/**
+ * heap_stream_close() - Another thread's stream: make its next operation ask for a new chunk.
+ *
+ * To be called twice, with a barrier on all processors after each: a line that the thread was just
+ * beginning sets the limit once more. Behind the second one no operation that begins goes without
+ * the capture lock. Context: under it.
+ */
+void heap_stream_close(struct heap_stream *s);
+/* As heap_stream_flush(), of the caller's own stream: compressed while others may take the lock. */
+void heap_stream_flush_apart(struct heap_stream *s);
 
 #endif

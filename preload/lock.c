@@ -74,9 +74,11 @@ static void wait_for_end(void)
 
 static void enter(void)
 {
+	tls.waits = true;
 	take();
 	if (ending_tid)
 		wait_for_end();
+	tls.waits = false;
 	/* A SIGSYS handler's own calls pass straight through. */
 	tls.locked = true;
 }
@@ -95,10 +97,20 @@ void lock_take_open(struct lock_state *ret_state)
 	enter();
 }
 
-void lock_drop(const struct lock_state *state)
+void lock_pause(void)
 {
 	tls.locked = false;
 	drop();
+}
+
+void lock_resume(void)
+{
+	enter();
+}
+
+void lock_drop(const struct lock_state *state)
+{
+	lock_pause();
 	if (state->blocked)
 		sys_restore_signals(&state->signals);
 }

@@ -29,6 +29,10 @@ void lock_take(struct lock_state *ret_state);
 void lock_take_open(struct lock_state *ret_state);
 void lock_drop(const struct lock_state *state);
 
+/* Let go of the lock for a while; signals stay as they are. */
+void lock_pause(void);
+void lock_resume(void);
+
 /**
  * lock_drop_for_end() - Drop the lock right before exit_group(2).
  *

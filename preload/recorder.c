@@ -10,6 +10,7 @@
 #include "heap_stream.h"
 #include "lock.h"
 #include "sink.h"
+#include "sink_zstd.h"
 #include "sys.h"
 
 #include "no_heap.h"
@@ -108,23 +109,56 @@ static void publish(char *dst, const char *src, size_t len)
 	__atomic_store_n(dst, src[0], __ATOMIC_RELEASE);
 }
 
+/* The main stream's next chunk, for records of @want bytes together. */
+static bool next_main_chunk(size_t want)
+{
+	size_t size;
+	char *chunk;
+
+	if (main_chunk && zsink_is_on()) {
+		if (!zsink_complete(main_chunk, main_size, main_len, NULL))
+			return false;
+		main_chunk = NULL;
+	}
+	chunk = sink_chunk(want > SINK_CHUNK ? want : SINK_CHUNK, &size);
+	if (!chunk && zsink_is_on())
+		chunk = zsink_last_chunk(&size);
+	if (!chunk)
+		return false;
+	if (main_chunk)
+		sink_retire(main_chunk, main_size);
+	main_chunk = chunk;
+	main_size = size;
+	main_len = 0;
+	tally = NULL;
+	return want <= size;
+}
+
+/*
+ * In a compressed file, at once, behind what is in the chunk now and before the next: a record that
+ * no chunk can hold, and the first of all. Chunks of threads may stand before the main stream's.
+ */
+static bool append_apart(const char *buf, size_t len)
+{
+	bool done;
+
+	if (main_chunk && !zsink_complete(main_chunk, main_size, main_len, NULL))
+		return false;
+	main_chunk = NULL;
+	done = zsink_append(buf, len);
+	(void)next_main_chunk(TALLY_BYTES);
+	return done;
+}
+
 static bool append(const char *buf, size_t len)
 {
 	if (!sink_is_file())
 		return sink_stream(buf, len);
-	if (!main_chunk || len + TALLY_BYTES > main_size - main_len) {
-		size_t size, want = len + TALLY_BYTES;
-		char *chunk = sink_chunk(want > SINK_CHUNK ? want : SINK_CHUNK, &size);
-
-		if (!chunk)
-			return false;
-		if (main_chunk)
-			sink_retire(main_chunk, main_size);
-		main_chunk = chunk;
-		main_size = size;
-		main_len = 0;
-		tally = NULL;
-	}
+	if (zsink_is_on() && (!main_chunk || len + TALLY_BYTES > zsink_record_max()))
+		return append_apart(buf, len);
+	if ((!main_chunk || len + TALLY_BYTES > main_size - main_len) &&
+	    !next_main_chunk(len + TALLY_BYTES))
+		return false;
 	publish(main_chunk + main_len, buf, len);
 	main_len += len;
 	return true;
@@ -235,15 +269,51 @@ void recorder_trim(void)
 {
 	if (!sink_is_file() || !main_chunk)
 		return;
+	if (zsink_is_on() && !zsink_complete(main_chunk, main_size, main_len, NULL))
+		zsink_leave(main_chunk, main_size);
 	sink_trim(main_chunk, main_size, main_len);
 	main_chunk = NULL;
 	main_size = main_len = 0;
 }
 
+/* What can't be compressed remains as it is. */
+static void complete(struct heap_stream *s, struct zsink_packer *packer)
+{
+	if (!zsink_complete(s->chunk, s->size, s->len, packer))
+		zsink_leave(s->chunk, s->size);
+	s->chunk = NULL;
+}
+
+void heap_stream_close(struct heap_stream *s)
+{
+	s->closed = true;
+	s->limit = 0;
+}
+
+void heap_stream_flush_apart(struct heap_stream *s)
+{
+	struct zsink_packer *packer = NULL;
+
+	if (zsink_is_on() && s->chunk && s->len)
+		packer = zsink_packer_take();
+	if (packer) {
+		lock_pause();
+		zsink_pack(packer, s->chunk, s->len);
+		lock_resume();
+		/* Who ends the process may have done it meanwhile. */
+		if (s->chunk)
+			complete(s, packer);
+		zsink_packer_give(packer);
+	}
+	heap_stream_flush(s);
+}
+
 void heap_stream_flush(struct heap_stream *s)
 {
 	if (s->chunk && s->len) {
-		if (sink_is_file())
+		if (zsink_is_on())
+			complete(s, NULL);
+		else if (sink_is_file())
 			sink_retire(s->chunk, s->size);
 		else if (!sink_stream(s->chunk, s->len))
 			recorder_lost("heap", sink_why(), s->nr_ops);
@@ -252,6 +322,7 @@ void heap_stream_flush(struct heap_stream *s)
 		s->chunk = NULL;
 	s->len = s->limit = 0;
 	s->nr_ops = 0;
+	s->closed = false;
 }
 
 /* Room for a new line; takes the lock, once per chunk. */
@@ -263,7 +334,7 @@ static bool next_chunk(struct heap_stream *s)
 	lock_take(&state);
 	if (s->size >= SINK_CHUNK)
 		want = SINK_CHUNK;
-	heap_stream_flush(s);
+	heap_stream_flush_apart(s);
 	if (sink_is_file()) {
 		s->chunk = sink_chunk(want, &s->size);
 	} else if (!s->chunk) {
@@ -282,9 +353,11 @@ bool heap_stream_begin(struct heap_stream *s, int tid, uint64_t ns, uint64_t add
 {
 	char buf[HEAP_HEAD_MAX];
 	struct jsonw w;
+	size_t limit;
 
 	s->limit = 0;
-	if ((!s->chunk || s->len + HEAP_OP_MAX + HEAP_HEAD_MAX > s->size) && !next_chunk(s))
+	if ((!s->chunk || s->closed || s->len + HEAP_OP_MAX + HEAP_HEAD_MAX > s->size) &&
+	    !next_chunk(s))
 		return false;
 	jsonw_init(&w, buf, sizeof(buf));
 	jsonw_event(&w, "heap");
@@ -298,8 +371,9 @@ bool heap_stream_begin(struct heap_stream *s, int tid, uint64_t ns, uint64_t add
 	s->first = s->len;
 	s->base = addr;
 	s->last_ns = ns;
-	s->limit = s->size - HEAP_OP_MAX;
-	if (s->limit > s->len + HEAP_LINE_MAX)
-		s->limit = s->len + HEAP_LINE_MAX;
+	limit = s->size - HEAP_OP_MAX;
+	s->limit = limit < s->len + HEAP_LINE_MAX ? limit : s->len + HEAP_LINE_MAX;
+	if (s->closed)
+		s->limit = 0;
 	return true;
 }

@@ -22,6 +22,7 @@
 #include "fds.h"
 #include "jsonw.h"
 #include "own.h"
+#include "sink_zstd.h"
 #include "sys.h"
 
 #include "no_heap.h"
@@ -43,6 +44,7 @@
 static struct {
 	int fd;			/* handle in fds.c, -1: none */
 	bool is_file, is_socket, broken;
+	bool is_packed;		/* the name asks for zstd */
 	char path[CONFIG_PATH_MAX];
 	char *window;
 	size_t window_bytes;
@@ -53,7 +55,10 @@ static struct {
 	int err;
 } sink = { .fd = -1 };
 
-static char newlines[4096];
+#define PACKED_SUFFIX ".zst"
+
+static char filler[4096];	/* a page of what chunks begin as */
+static char first_filler[2 * sizeof(filler)];	/* packed: up to a page's boundary */
 
 bool sink_is_file(void)
 {
@@ -77,7 +82,7 @@ uint64_t sink_end(void)
 
 uint64_t sink_bytes(void)
 {
-	return sink.length;
+	return zsink_is_on() ? zsink_bytes() : sink.length;
 }
 
 int sink_error(void)
@@ -149,11 +154,31 @@ static bool expand(const char *pattern, char *dst, size_t size, bool *ret_has_pi
 	return true;
 }
 
+static bool has_packed_suffix(const char *path)
+{
+	size_t len = strlen(path), n = strlen(PACKED_SUFFIX);
+
+	return len > n && !strcmp(path + len - n, PACKED_SUFFIX);
+}
+
+/* Where the extension begins: at ".json", at ".json.zst". */
+static size_t extension_at(const char *path)
+{
+	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+	size_t len = strlen(path), end = has_packed_suffix(path) ? len - strlen(PACKED_SUFFIX) : len;
+	size_t at;
+
+	for (at = end; path + at > name; at--) {
+		if (path[at - 1] == '.' && path + at - 1 > name)
+			return at - 1;
+	}
+	return end;
+}
+
 /* trace.json -> trace.77.json: @number goes in front of the extension. */
 static bool insert_number(char *path, size_t size, int64_t number)
 {
-	char *slash = strrchr(path, '/'), *dot = strrchr(slash ? slash : path, '.');
-	size_t len = strlen(path), at = dot && dot != path ? (size_t)(dot - path) : len;
+	size_t len = strlen(path), at = extension_at(path);
 	char tmp[24] = ".";
 	size_t n = 1 + jsonw_put_num(tmp + 1, number);
 
@@ -216,6 +241,9 @@ static bool is_ours(const char *path)
 	n = sys_pread(fd, buf, sizeof(buf) - 1, 0);
 	sys_close(fd);
 	buf[n < 0 ? 0 : n] = '\0';
+	pid = n < 0 ? 0 : zsink_pid_of(buf, (size_t)n);
+	if (pid)
+		return is_ancestor(pid) || is_of_our_session(pid);
 	s = strncmp(buf, "{\"ev\":\"header\"", 14) ? NULL : strstr(buf, key);
 	if (!s)
 		return false;
@@ -316,6 +344,33 @@ static int map_window(void)
 	return 0;
 }
 
+static bool extend(size_t size);
+static bool cut(uint64_t length);
+
+static bool lengthen(size_t size)
+{
+	if (!extend(size))
+		return false;
+	sink.length += size;
+	return true;
+}
+
+/* What the name asks for. A file that grows by pages that a decompressor skips is packed, too. */
+static void begin_packed(void)
+{
+	const struct zsink_file file = {
+		.window = sink.window, .extend = lengthen, .cut = cut, .retire = sink_retire,
+	};
+
+	sink.is_packed = zsink_is_built_in();
+	if (!sink.is_packed && !config.quiet)
+		config_warn(sink.path, ": built without zstd; it is not compressed", NULL);
+	if (!sink.is_packed || !sink.is_file)
+		return;
+	zsink_fill_page(filler, sizeof(filler));
+	zsink_begin(&file, sys_getpid());
+}
+
 static int open_file(bool child)
 {
 	struct stat st;
@@ -332,9 +387,12 @@ static int open_file(bool child)
 	sys_fstat(fds_now(sink.fd), &st);
 	sink.dev = st.st_dev;
 	sink.ino = st.st_ino;
-	memset(newlines, '\n', sizeof(newlines));
 	/* No room for a window: then it is written to, as a stream. */
 	sink.is_file = !map_window();
+	memset(filler, '\n', sizeof(filler));
+	memset(first_filler, '\n', sizeof(first_filler));
+	if (has_packed_suffix(sink.path))
+		begin_packed();
 	return 0;
 }
 
@@ -386,7 +444,8 @@ int sink_open(bool child)
 	if (sink.fd >= 0)
 		fds_close(sink.fd);
 	sink.fd = -1;
-	sink.broken = sink.is_file = sink.is_socket = false;
+	sink.broken = sink.is_file = sink.is_socket = sink.is_packed = false;
+	zsink_begin(NULL, 0);
 	sink.path[0] = '\0';
 	sink.length = sink.ready = 0;
 	if (!strncmp(config.out, "fd:", 3))
@@ -452,9 +511,37 @@ static int grow_window(uint64_t end)
 	return err;
 }
 
+/* Packed: each page is a frame of its own, so that a file whose growth was killed is whole, too. */
+static struct iovec fill(uint64_t at, uint64_t left)
+{
+	size_t len = sizeof(filler) - at % sizeof(filler);
+
+	if (!zsink_is_on() || len == sizeof(filler))
+		return (struct iovec){ filler, left < sizeof(filler) ? left : sizeof(filler) };
+	return (struct iovec){ first_filler, zsink_fill_page(first_filler, len) };
+}
+
+/*
+ * Packed: a part of a page is a part of a frame, and goes again. A limit that is no multiple of
+ * pages leaves one. Return: there was one.
+ */
+static bool drop_part_of_page(uint64_t at, uint64_t end)
+{
+	uint64_t whole = at & ~(sizeof(filler) - 1);
+
+	if (!zsink_is_on() || at == whole || at == end)
+		return false;
+	if (whole < sink.length + sizeof(first_filler))
+		whole = sink.length;
+	(void)sys_ftruncate(fds_now(sink.fd), (off_t)whole);
+	sink.ready = whole;
+	sink.err = -EFBIG;
+	return true;
+}
+
 static bool extend_blocked(size_t size)
 {
-	struct iovec iov[SINK_CHUNK / sizeof(newlines)];
+	struct iovec iov[SINK_CHUNK / sizeof(filler)];
 	uint64_t at = sink.length, end = sink.length + size;
 	size_t i;
 	long n;
@@ -475,8 +562,7 @@ static bool extend_blocked(size_t size)
 		uint64_t left = end - at;
 
 		for (i = 0; i < sizeof(iov) / sizeof(iov[0]) && left; i++) {
-			iov[i].iov_base = newlines;
-			iov[i].iov_len = left < sizeof(newlines) ? left : sizeof(newlines);
+			iov[i] = fill(end - left, left);
 			left -= iov[i].iov_len;
 		}
 		n = sys_call(SYS_pwritev, fds_now(sink.fd), (long)iov, (long)i, (long)at, 0, 0);
@@ -489,6 +575,8 @@ static bool extend_blocked(size_t size)
 			return false;
 		}
 		at += (uint64_t)n;
+		if (drop_part_of_page(at, end))
+			return false;
 	}
 	return true;
 }
@@ -508,12 +596,12 @@ static bool extend(size_t size)
 char *sink_chunk(size_t want, size_t *ret_size)
 {
 	size_t size = (want + 4095) & ~(size_t)4095;
-	char *chunk;
+	char *chunk = sink.window + sink.length;
 
-	if (!extend(size))
+	if (zsink_is_on())
+		return zsink_chunk(want, ret_size);
+	if (!lengthen(size))
 		return NULL;
-	chunk = sink.window + sink.length;
-	sink.length += size;
 	/* One call instead of a fault for each page, where the kernel has it (Linux 5.14). */
 	sys_madvise(chunk, size, MADV_POPULATE_WRITE);
 	*ret_size = size;
@@ -522,8 +610,17 @@ char *sink_chunk(size_t want, size_t *ret_size)
 
 void sink_reserve(size_t bytes)
 {
+	bytes = ((sink.length + bytes + 4095) & ~4095ull) - sink.length;
 	if (sink.is_file && extend(bytes))
 		sink.ready = sink.length + bytes;
+}
+
+static bool cut(uint64_t length)
+{
+	if (!still_ours() || sys_ftruncate(fds_now(sink.fd), (off_t)length))
+		return false;
+	sink.length = sink.ready = length;
+	return true;
 }
 
 void sink_retire(char *chunk, size_t size)
@@ -540,10 +637,10 @@ void sink_trim(const char *chunk, size_t size, size_t used)
 {
 	uint64_t offset = (uint64_t)(chunk - sink.window);
 
-	if (offset + size != sink.length || !still_ours())
-		return;
-	if (!sys_ftruncate(fds_now(sink.fd), (off_t)(offset + used)))
-		sink.length = offset + used;
+	if (zsink_is_on())
+		zsink_trim();
+	else if (offset + size == sink.length)
+		(void)cut(offset + used);
 }
 
 static ssize_t write_some(const char *buf, size_t len)
@@ -588,6 +685,13 @@ bool sink_stream(const char *buf, size_t len)
 	uint64_t signals;
 	bool done;
 
+	if (sink.is_packed) {
+		buf = zsink_pack_record(buf, len, &len);
+		if (!buf) {
+			sink.err = -ENOMEM;
+			return false;
+		}
+	}
 	sys_block_signals(&signals);
 	done = stream_blocked(buf, len);
 	sys_restore_signals(&signals);

@@ -4,20 +4,24 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <linux/membarrier.h>
 #include <pthread.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #include "arena.h"
 #include "capture.h"
 #include "lock.h"
 #include "sink.h"
+#include "sink_zstd.h"
 #include "sys.h"
 
 #include "no_heap.h"
 
 /* Other destructors may still free memory: ours asks to be called again until the last round. */
 #define GATE_TRIES 100000	/* of a yield each */
+#define REST_MS 50	/* for all threads together, when the process ends */
 #define DESTRUCTOR_ROUNDS (PTHREAD_DESTRUCTOR_ITERATIONS - 1)
 
 __thread struct thread_local_state tls_block __attribute__((tls_model("initial-exec")));
@@ -43,8 +47,8 @@ static void on_thread_end(void *value)
 	tls.depth++;
 	lock_take(&state);
 	if (tls.thread) {
-		if (!sink_is_file())
-			heap_stream_flush(&tls.thread->heap);
+		if (!sink_is_file() || zsink_is_on())
+			heap_stream_flush_apart(&tls.thread->heap);
 		tls.thread->ended = true;
 		__atomic_fetch_add(&nr_ended, 1, __ATOMIC_RELAXED);
 	}
@@ -88,14 +92,18 @@ int thread_tid(void)
 	return tls.tid;
 }
 
+static bool has_gone(const struct thread *t)
+{
+	return t->ended && sys_call(SYS_tgkill, sys_getpid(), t->tid, 0, 0, 0, 0) == -ESRCH;
+}
+
 /* The record of a thread that is gone for good, or NULL. Under the lock. */
 static struct thread *reap(void)
 {
 	struct thread *t;
 
 	for (t = __atomic_load_n(&nr_ended, __ATOMIC_RELAXED) ? all : NULL; t; t = t->next) {
-		if (t->ended &&
-		    sys_call(SYS_tgkill, sys_getpid(), t->tid, 0, 0, 0, 0) == -ESRCH) {
+		if (has_gone(t)) {
 			heap_stream_flush(&t->heap);
 			__atomic_fetch_sub(&nr_ended, 1, __ATOMIC_RELAXED);
 			return t;
@@ -142,6 +150,8 @@ struct thread *thread_self(void)
 	if (state->thread)
 		return state->thread;
 	state->thread = thread_new();
+	if (state->thread)
+		state->thread->state = state;
 	/* Keys below 32 live in the thread's descriptor: nothing is allocated here. */
 	if (state->thread && has_key && key < 32 && state == &tls_block)
 		pthread_setspecific(key, (void *)1);
@@ -218,10 +228,68 @@ void thread_fork_child(void)
 	tls.thread = NULL;
 }
 
+/*
+ * Every thread's next operation will wait for the lock: who is in no hook now is out of the way.
+ * Return: false without a barrier, it may be otherwise then.
+ */
+static bool close_streams(void)
+{
+	struct thread *t;
+	int i;
+
+	if (sys_call(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0, 0, 0, 0))
+		return false;
+	for (i = 0; i < 2; i++) {
+		for (t = all; t; t = t->next) {
+			if (t != tls.thread)
+				heap_stream_close(&t->heap);
+		}
+		if (sys_call(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0, 0, 0, 0))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * In no hook, or in one that waits for our lock: operations take it before they touch a chunk that
+ * is closed. One in the middle of an operation gets some of @time, ms, to come to its end.
+ */
+static bool is_at_rest(const struct thread *t, unsigned int *time)
+{
+	const struct timespec ms = { 0, 1000000 };
+	struct thread_local_state seen;
+
+	for (;; --*time) {
+		if (sys_read_user(&seen, t->state, sizeof(seen)) != sizeof(seen))
+			return false;
+		if (!seen.depth || seen.waits)
+			return true;
+		if (!*time)
+			return false;
+		sys_call(SYS_nanosleep, (long)&ms, 0, 0, 0, 0, 0);
+	}
+}
+
+/* What can't be compressed now is in the file as it is. */
+static void pack_all(void)
+{
+	unsigned int time = REST_MS;
+	bool closed = close_streams();
+	struct thread *t;
+
+	for (t = all; t; t = t->next) {
+		if (t->heap.chunk &&
+		    (t == tls.thread || has_gone(t) || (closed && is_at_rest(t, &time))))
+			heap_stream_flush(&t->heap);
+	}
+}
+
 void thread_flush_all(void)
 {
 	struct thread *t;
 
+	if (zsink_is_on())
+		pack_all();
 	/* In a file every line already stands where it belongs. */
 	for (t = all; t && !sink_is_file(); t = t->next)
 		heap_stream_flush(&t->heap);

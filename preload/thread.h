@@ -15,12 +15,15 @@
 #include "sample.h"
 #include "walk.h"
 
+struct thread_local_state;
+
 #define THREAD_STACKS 1024	/* entries of the stack cache, a power of two */
 
 struct thread {
 	int tid;
 	uint32_t in_gate;	/* it is in the unwinder or the loader, and may hold their locks */
 	uintptr_t stack_low, stack_high;	/* seen of its stack, signal stacks not counted */
+	const struct thread_local_state *state;	/* gone when the thread has */
 	uintptr_t own_low, own_high;		/* of its stack: mapped, and as long as it lives */
 	bool ended;		/* its last destructor ran; it may still free memory */
 	struct heap_stream heap;
@@ -37,6 +40,7 @@ struct thread_local_state {
 	volatile bool unwinding;
 	volatile bool self_test;	/* calls are counted, not recorded */
 	volatile bool locked;		/* this thread holds the capture lock */
+	volatile bool waits;		/* or waits for it */
 	volatile bool vfork_child;	/* another process runs on this thread's memory */
 	volatile int symbol_origin;	/* 1 + enum trace_origin of who called brk() or sbrk(), 0: none */
 	bool clone_shares;		/* the clone under way makes a vfork_child */

@@ -12,6 +12,7 @@ for each case and hands in the built files. Every case gets a temporary folder o
 """
 import argparse
 import atexit
+import contextlib
 import json
 import mmap
 import os
@@ -84,7 +85,7 @@ class Bench:
     def __init__(self, args, tmp):
         self.tmp = tmp
         self.work, self.traces, self.bin = tmp / "work", tmp / "traces", tmp / "bin"
-        self.unprivileged = args.unprivileged
+        self.unprivileged, self.compressed = args.unprivileged, args.compressed
         for folder in (tmp, self.work, self.traces, self.bin):
             folder.mkdir(exist_ok=True)
             folder.chmod(0o755)
@@ -124,7 +125,8 @@ class Bench:
 
     def preload(self, **settings):
         """Environment of a traced run: preload(heap="off") sets VMTRACE_HEAP."""
-        env = {"LD_PRELOAD": self.library, "VMTRACE_OUT": str(self.traces / "%e.%p.%t.json")}
+        name = "%e.%p.%t.json.zst" if self.compressed else "%e.%p.%t.json"
+        env = {"LD_PRELOAD": self.library, "VMTRACE_OUT": str(self.traces / name)}
         env.update({"VMTRACE_" + name.upper(): str(value) for name, value in settings.items()})
         return env
 
@@ -160,6 +162,8 @@ class Bench:
         return traced
 
     def trace_files(self):
+        for path in self.traces.glob("*.zst") if self.compressed else ():
+            unpack(path)
         return sorted(self.traces.iterdir())
 
     def only_trace(self):
@@ -209,6 +213,30 @@ class Bench:
         return [self.read_by_views(path, 0) for path in files]
 
 
+@contextlib.contextmanager
+def small_disk(bench, kib):
+    place = bench.tmp / f"disk{kib}"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={kib}k,mode=777", "tmpfs", place]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
+        raise Skip("mounting a small tmpfs needs root")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", place], check=True)
+
+
+def unpack(path):
+    """Puts what it holds in the place of a compressed trace. Returns that, and the old size."""
+    size, plain = path.stat().st_size, path.with_suffix("")
+    with open(plain, "wb") as out:
+        done = subprocess.run(["zstd", "-dcq", path], stdout=out, stderr=subprocess.PIPE,
+                              timeout=TIMEOUT_S)
+    expect_equal((done.returncode, done.stderr), (0, b""), f"zstd -dc {path.name}")
+    path.unlink()
+    return plain, size
+
+
 def records(trace):
     """The records of a trace; remains of a killed process are left out, as TRACE.md says."""
     with open(trace, "rb") as lines:
@@ -245,6 +273,8 @@ def parse_arguments():
         parser.add_argument("--" + name, type=lambda path: pathlib.Path(path).resolve())
     parser.add_argument("--unprivileged", action="store_true",
                         help="run the programs as another user; needs root")
+    parser.add_argument("--compressed", action="store_true",
+                        help="programs write compressed traces, and tests read what they hold")
     parser.add_argument("case", choices=CASES)
     parser.add_argument("arguments", nargs="*")
     return parser.parse_args()
@@ -253,6 +283,9 @@ def parse_arguments():
 def main():
     args = parse_arguments()
     os.umask(0o022)
+    if args.compressed and not shutil.which("zstd"):
+        print("skipped: there is no zstd(1) to read compressed traces with")
+        sys.exit(SKIPPED)
     if args.unprivileged and os.geteuid() != 0:
         print("skipped: not root; the other test of this name ran unprivileged")
         sys.exit(SKIPPED)

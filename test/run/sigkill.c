@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sigkill FILE: one thread maps, one allocates, without end, until somebody kills the process.
+ * sigkill [THREADS] FILE: one thread maps, one (or that many) allocate, without end, until
+ * somebody kills the process.
  *
  * FILE holds two 64-bit counters in shared memory, raised after each step: mmap() calls of 7
  * pages, malloc() calls of 4321 bytes. They outlive the process and tell how much a trace must
@@ -38,11 +39,16 @@ int main(int argc, char **argv)
 {
 	size_t bytes = PAGES * (size_t)sysconf(_SC_PAGESIZE);
 	int fd = open(argv[argc - 1], O_RDWR);
+	int nr_threads = argc > 2 ? atoi(argv[1]) : 1;
 	pthread_t thread;
 
 	counters = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	if (counters == MAP_FAILED || pthread_create(&thread, NULL, allocate, NULL) != 0)
+	if (counters == MAP_FAILED)
 		return 1;
+	while (nr_threads--) {
+		if (pthread_create(&thread, NULL, allocate, NULL) != 0)
+			return 1;
+	}
 	for (int i = 0; i < STEPS_MAX; i++) {
 		void *start = mmap(NULL, bytes, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 

@@ -10,7 +10,7 @@ import subprocess
 import threading
 
 import harness
-from harness import Skip, case, count_calls, expect, expect_equal, header, last_end
+from harness import case, count_calls, expect, expect_equal, header, last_end
 
 ROUNDS = 1000
 
@@ -281,23 +281,10 @@ def closed_streams(bench):
     expect_complete(traces[0])
 
 
-@contextlib.contextmanager
-def small_disk(bench, kib):
-    place = bench.tmp / f"disk{kib}"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={kib}k,mode=777", "tmpfs", place]
-    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode != 0:
-        raise Skip("mounting a small tmpfs needs root")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", "-l", place], check=True)
-
-
 @case
 def disk_full(bench):
     for kib in 4, 64, 512:
-        with small_disk(bench, kib) as disk:
+        with harness.small_disk(bench, kib) as disk:
             run_traced(bench, {}, out=disk / "trace.json")
             for trace in disk.iterdir():
                 if trace.stat().st_size and kib >= 64:
