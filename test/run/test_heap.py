@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: MIT
+"""
+The heap operations in a trace beside what the program says it did (heap_list.h): each one, its
+address, size and alignment, once and in its order.
+"""
+import json
+import os
+import pathlib
+
+import harness
+from harness import Skip, case, expect, expect_equal, header, last_end, records
+
+MARK = 7000000
+MARKS = 1000
+LIBRARIES = pathlib.Path("/usr/lib/x86_64-linux-gnu")
+
+
+def operations(trace):
+    """All of a trace in the order of time, in the words of the list."""
+    found = []
+    for record in records(trace):
+        if record["ev"] != "heap":
+            continue
+        now, base = record["t0"], int(record["base"], 16)
+        for dt, addr, *rest in record["ops"]:
+            now += dt
+            found.append((now, describe(base, addr, rest)))
+    # Stable: what one thread did at the same time stays in its order.
+    return [text for _, text in sorted(found, key=lambda one: one[0])]
+
+
+def describe(base, addr, rest):
+    if not rest:
+        return f"free {base + addr}"
+    if addr is None:
+        return f"fail {rest[0]}"
+    if len(rest) == 4:
+        return f"realloc {base + addr} {rest[0]} {base + rest[2]}"
+    return f"alloc {base + addr} {rest[0]} {rest[2] if len(rest) == 3 else 0}"
+
+
+def sections_of_trace(trace):
+    """Lists of operations between marks; the marks are left out."""
+    sections, mark = [], None
+    for text in operations(trace):
+        word, number, *sizes = text.split()
+        if word == "alloc" and MARK <= int(sizes[0]) < MARK + MARKS:
+            sections.append([])
+            mark = f"free {number}"
+        elif text == mark:
+            mark = None
+        elif sections:
+            sections[-1].append(text)
+    return sections
+
+
+def sections_of_list(text):
+    sections = []
+    for line in text.splitlines():
+        if line.startswith("section "):
+            sections.append((*line.split()[1:], []))
+        else:
+            sections[-1][2].append(line)
+    return sections
+
+
+def is_among(wanted, got):
+    rest = iter(got)
+    return all(line in rest for line in wanted)
+
+
+def compare(listed, trace):
+    wanted, got = sections_of_list(listed.decode()), sections_of_trace(trace)
+    expect_equal(len(got), len(wanted), "sections in the trace")
+    for (name, how, lines), found in zip(wanted, got):
+        if how == "exact":
+            expect_equal(found, lines, f"operations of section {name}")
+        else:
+            expect(is_among(lines, found),
+                   f"section {name}: {lines} are not all in {harness.shorten(found)}")
+
+
+def traces_by_reason(bench):
+    return {header(trace)["reason"]: trace for trace in bench.trace_files()}
+
+
+@case
+def semantics(bench):
+    native = bench.run([bench.program])
+    traced = bench.run([bench.program], bench.preload())
+    expect_equal((traced.status, traced.stdout, traced.stderr),
+                 (native.status, native.stdout, native.stderr), "traced and native")
+    expect_equal((native.status, native.stderr), (0, b""), "the native run")
+    bench.check_all()
+    traces = traces_by_reason(bench)
+    compare(traced.files["heap.list"], traces["start"])
+    compare(traced.files["child.list"], traces["fork"])
+    heap = bench.report_json("heap", traces["fork"], "--no-symbols")
+    expect_equal(heap["unknown_frees"], 5, "releases of blocks from before the fork")
+
+
+harness.main()
