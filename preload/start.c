@@ -29,6 +29,7 @@
 #include "errnames.h"
 #include "exec.h"
 #include "frames.h"
+#include "hooks_alloc.h"
 #include "kmaps.h"
 #include "lock.h"
 #include "modules.h"
@@ -338,6 +339,7 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 			unwind_init(capture_find_code, (uintptr_t)(argv - 1));
 			tls.unwinding = false;
 		}
+		hooks_alloc_init();
 		reach_tier();
 		exec_init(envp);
 		lock_take(&state);

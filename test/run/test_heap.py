@@ -7,6 +7,8 @@ import json
 import os
 import pathlib
 
+import pathlib
+
 import harness
 from harness import Skip, case, expect, expect_equal, header, last_end, records
 
@@ -84,19 +86,92 @@ def traces_by_reason(bench):
     return {header(trace)["reason"]: trace for trace in bench.trace_files()}
 
 
-@case
-def semantics(bench):
-    native = bench.run([bench.program])
-    traced = bench.run([bench.program], bench.preload())
+def allocator(name):
+    """The library of another allocator."""
+    path = LIBRARIES / name
+    if not path.exists():
+        raise Skip(f"{path} is not installed")
+    return str(path)
+
+
+def run_both(bench, argv, *, behind=None, before=None):
+    """
+    Natively and traced, with another allocator preloaded in both. Returns the traced run's result.
+    @behind: where it belongs, behind our library, @before: in front of it.
+    """
+    native_env, env = {}, bench.preload()
+    other = behind or before
+    if other:
+        native_env["LD_PRELOAD"] = other
+        env["LD_PRELOAD"] = " ".join(filter(None, (before, env["LD_PRELOAD"], behind)))
+    native, traced = bench.run(argv, native_env), bench.run(argv, env)
     expect_equal((traced.status, traced.stdout, traced.stderr),
                  (native.status, native.stdout, native.stderr), "traced and native")
     expect_equal((native.status, native.stderr), (0, b""), "the native run")
+    expect_equal(traced.ours, [], "lines of ours")
     bench.check_all()
+    return traced
+
+
+def without(allocator_path, **names):
+    """Arguments that leave out what the program can't do on this allocator, even natively."""
+    return [word for name, word in names.items() if name in (allocator_path or "")]
+
+
+def compare_semantics(bench, behind=None):
+    argv = [bench.program, *without(behind, jemalloc="without-libc")]
+    traced = run_both(bench, argv, behind=behind)
     traces = traces_by_reason(bench)
     compare(traced.files["heap.list"], traces["start"])
     compare(traced.files["child.list"], traces["fork"])
     heap = bench.report_json("heap", traces["fork"], "--no-symbols")
     expect_equal(heap["unknown_frees"], 5, "releases of blocks from before the fork")
+
+
+@case
+def semantics(bench):
+    compare_semantics(bench)
+
+
+@case
+def semantics_behind(bench):
+    compare_semantics(bench, allocator(bench.arguments[0]))
+
+
+@case
+def before(bench):
+    """Preloaded in front of us it gets the calls. There is little to see, but nothing breaks."""
+    other = allocator(bench.arguments[0])
+    words = without(other, jemalloc="without-libc", mimalloc="without-failures")
+    run_both(bench, [bench.program, *words], before=other)
+    for trace in bench.trace_files():
+        heap = bench.report_json("heap", trace, "--no-symbols")
+        expect_equal((heap["allocations"], heap["frees"]), (0, 0), "seen behind another allocator")
+
+
+@case
+def linked(bench):
+    """The program is linked to the allocator, or to none: the loader's order is the same."""
+    traced = run_both(bench, [bench.program, *without(bench.program, mimalloc="without-failures")])
+    compare(traced.files["heap.list"], bench.only_trace())
+
+
+@case
+def behind(bench):
+    other = allocator(bench.arguments[0])
+    traced = run_both(bench, [bench.program, *without(other, mimalloc="without-failures")],
+                      behind=other)
+    compare(traced.files["heap.list"], bench.only_trace())
+
+
+@case
+def names(bench):
+    """Functions of names of their own."""
+    other = allocator(bench.arguments[0])
+    traced = run_both(bench, [bench.program], behind=other)
+    expect(any(traced.stdout.startswith(name) and name.decode() in other
+               for name in (b"jemalloc", b"tcmalloc", b"mimalloc")), f"found {traced.stdout}")
+    compare(traced.files["heap.list"], bench.only_trace())
 
 
 harness.main()
