@@ -2,7 +2,7 @@
 /*
  * The heap counted a second time: a library that is preloaded behind libvmtrace.so, so that it is
  * handed each call that the hooks pass on. It shares no code and no idea with them: one table of
- * live blocks behind a spin lock, a few sums, one JSON line in the file COUNT_HEAP_OUT at the end.
+ * live blocks behind a spin lock, a few sums, one JSON line in the file COUNT_HEAP_OUT.PID at the end.
  *
  *     program ── malloc() ──▶ libvmtrace.so ──▶ libcount_heap.so ──▶ the allocator
  *                                  │ trace              │ count
@@ -14,6 +14,7 @@
  * - The handlers of on_exit() run in the opposite order. This library's, registered right after
  *   libvmtrace's, runs when nothing is left that allocates: all destructors are through.
  *
+ * A fork's child begins at 0, as its trace does: its handler runs right after libvmtrace's.
  * Blocks from before the beginning, whose release is counted as `unknown_frees`, are no exception:
  * the trace doesn't know them either. COUNT_HEAP_ALONE begins without waiting for an on_exit().
  */
@@ -28,6 +29,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #define EXPORT __attribute__((visibility("default")))
@@ -40,7 +42,8 @@ struct slot {
 };
 
 static struct {
-	uint64_t allocations, frees, reallocations, failed, unknown_frees, bytes, live_blocks, live_bytes;
+	uint64_t allocations, frees, reallocations, failed, unknown_frees, bytes, live_blocks,
+		live_bytes, operations;
 } count;
 
 static struct slot *table;
@@ -135,6 +138,7 @@ static void came(void *p, size_t size)
 	if (!counting)
 		return;
 	take();
+	count.operations++;
 	if (!p) {
 		count.failed++;
 	} else {
@@ -159,6 +163,7 @@ static size_t goes(void *p, bool *ret_known)
 	if (!p || !counting)
 		return 0;
 	take();
+	count.operations++;
 	slot = lookup((uintptr_t)p, false);
 	if (slot->addr) {
 		*ret_known = true;
@@ -182,6 +187,7 @@ static void stays(void *p, size_t size, bool known)
 	if (!counting)
 		return;
 	take();
+	count.operations--;
 	if (known) {
 		slot = lookup((uintptr_t)p, true);
 		slot->addr = (uintptr_t)p;
@@ -229,8 +235,11 @@ EXPORT void *realloc(void *old, size_t size)
 
 	is_ready();
 	p = next_realloc(old, size);
-	if (p && old && size)
-		__atomic_fetch_add(&count.reallocations, counting, __ATOMIC_RELAXED);
+	/* One operation, though a block goes and a block comes. */
+	if (p && old && size && counting) {
+		__atomic_fetch_add(&count.reallocations, 1, __ATOMIC_RELAXED);
+		__atomic_fetch_sub(&count.operations, 1, __ATOMIC_RELAXED);
+	}
 	/* With size 0 glibc's is a free(): nothing came, and nothing failed. */
 	if (p || !old || size)
 		came(p, size);
@@ -292,7 +301,7 @@ EXPORT void *pvalloc(size_t size)
 static void tell(int status, void *unused)
 {
 	const char *path = getenv("COUNT_HEAP_OUT");
-	char line[512];
+	char name[4096], line[512];
 	int fd, len;
 
 	(void)status;
@@ -302,13 +311,33 @@ static void tell(int status, void *unused)
 		return;
 	len = snprintf(line, sizeof(line),
 		       "{\"allocations\":%lu,\"frees\":%lu,\"reallocations\":%lu,\"failed\":%lu,"
-		       "\"unknown_frees\":%lu,\"bytes\":%lu,\"live_blocks\":%lu,\"live_bytes\":%lu}\n",
+		       "\"unknown_frees\":%lu,\"bytes\":%lu,\"live_blocks\":%lu,\"live_bytes\":%lu,"
+		       "\"operations\":%lu}\n",
 		       count.allocations, count.frees, count.reallocations, count.failed,
-		       count.unknown_frees, count.bytes, count.live_blocks, count.live_bytes);
-	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+		       count.unknown_frees, count.bytes, count.live_blocks, count.live_bytes,
+		       count.operations);
+	snprintf(name, sizeof(name), "%s.%d", path, (int)getpid());
+	fd = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 	if (fd < 0 || write(fd, line, (size_t)len) != len)
 		abort();
 	close(fd);
+}
+
+/* How a fork's child leaves, without the handlers. */
+EXPORT _Noreturn void _exit(int status)
+{
+	if (counting)
+		tell(status, NULL);
+	for (;;)
+		syscall(SYS_exit_group, status);
+}
+
+static void in_child(void)
+{
+	memset(&count, 0, sizeof(count));
+	/* Fresh pages. */
+	madvise(table, TABLE_SLOTS * sizeof(*table), MADV_DONTNEED);
+	give();
 }
 
 static void begin(void)
@@ -320,6 +349,7 @@ static void begin(void)
 		abort();
 	table = memory;
 	next_on_exit(tell, NULL);
+	pthread_atfork(take, give, in_child);
 	counting = true;
 }
 
