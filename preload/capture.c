@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 
 #include "arena.h"
+#include "cfi.h"
 #include "config.h"
 #include "event.h"
 #include "kmaps.h"
@@ -30,7 +31,8 @@
 struct mm capture_mm;
 
 static volatile bool on;
-static volatile char not_alive, *alive = &not_alive;
+static volatile char not_alive;
+volatile char *capture_alive = &not_alive;
 static volatile bool has_userfaultfd, has_uffd_events;
 static volatile uint64_t uffds[16];	/* descriptors below 1024 with which ranges were registered */
 static uint64_t seq;
@@ -41,11 +43,6 @@ static volatile bool checkpoint_wanted;
 static struct event event;
 static struct event own_event;	/* the sink's, in between */
 
-bool capture_is_on(void)
-{
-	return on && *alive;
-}
-
 bool capture_was_on(void)
 {
 	return on;
@@ -53,17 +50,17 @@ bool capture_was_on(void)
 
 void capture_set_on(bool value)
 {
-	if (value && alive == &not_alive) {
+	if (value && capture_alive == &not_alive) {
 		void *page = arena_map(MM_PAGE_SIZE);
 
 		/* Before Linux 4.14 there is no such advice: then on is as good as it gets. */
 		if (page)
-			alive = page;
+			capture_alive = page;
 		sys_madvise(page, MM_PAGE_SIZE, MADV_WIPEONFORK);
 	}
-	if (alive != &not_alive)
-		*alive = value;
-	on = value && alive != &not_alive;
+	if (capture_alive != &not_alive)
+		*capture_alive = value;
+	on = value && capture_alive != &not_alive;
 }
 
 void capture_request_checkpoint(void)
@@ -306,15 +303,32 @@ static enum trace_origin origin_of_stack(uint32_t stack)
 	return ips[1] ? modules_origin(ips[1]) : TRACE_ORIGIN_LIBC;
 }
 
-/* What the call is about to work on, brought up to date. Under the lock. */
+static bool holds_code(const struct verify_range *range)
+{
+	struct vma *vma = range->start < range->end ? find_vma(&capture_mm, range->start) : NULL;
+
+	for (; vma && vma->vm_start < range->end; vma = vma->vm_next) {
+		if (vma->vm_flags & VM_EXEC && vma->file_id)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * What the call is about to work on, brought up to date; and if code goes with it, what was found out
+ * about that goes first. Under the lock.
+ */
 static void look_before(enum mm_op op, const uint64_t arg[6])
 {
+	bool unmaps = op == MM_MUNMAP || op == MM_MMAP || op == MM_MREMAP;
 	struct verify_range range[2];
 	int i;
 
-	if (config.verify != VERIFY_EVERY || !event_range(op, arg, range))
+	if ((!unmaps && config.verify != VERIFY_EVERY) || !event_range(op, arg, range))
 		return;
-	for (i = 0; i < 2; i++) {
+	if (unmaps && (holds_code(&range[0]) || holds_code(&range[1])))
+		cfi_forget();
+	for (i = 0; i < 2 && config.verify == VERIFY_EVERY; i++) {
 		if (range[i].start < range[i].end)
 			verify_growth(&capture_mm, range[i].start, range[i].end, seq);
 	}

@@ -23,7 +23,13 @@ extern struct mm capture_mm;
  * to. The last is a page that the kernel wipes in every kind of fork: a child that came about
  * behind our back must not write into its parent's trace.
  */
-bool capture_is_on(void);
+extern volatile char *capture_alive;
+
+static inline bool capture_is_on(void)
+{
+	return *capture_alive;
+}
+
 void capture_set_on(bool on);
 /* The same without the page: what a fork handler in the child asks about the parent. */
 bool capture_was_on(void);
@@ -66,8 +72,6 @@ bool capture_is_uffd_ioctl(uint64_t request);
 bool capture_is_uffd(int fd);
 /* A range was registered with the userfaultfd @fd. */
 void capture_note_registered(uint64_t fd);
-/* A range was registered with the userfaultfd @fd. */
-void capture_note_registered(uint64_t fd);
 
 /*
  * ioctl(UFFDIO_API), which says whether a monitor thread has to run before munmap() and the like
@@ -76,11 +80,18 @@ void capture_note_registered(uint64_t fd);
 long capture_uffd_api(int fd, uint64_t arg);
 bool capture_is_uffd_api(uint64_t request);
 
-/* Heap operations, after (before, for a free) the allocator's own work. errno is kept. */
-void capture_alloc(void *block, size_t size, size_t align);
-void capture_free(void *block);
+/*
+ * Heap operations, after (before, for a free) the allocator's own work. errno is kept.
+ * @frame: the hook's __builtin_frame_address(0): its caller's registers lie there.
+ */
+void capture_alloc(const void *block, size_t size, size_t align, const void *frame);
+void capture_free(const void *block);
 uint64_t capture_stamp(void);
-void capture_realloc(void *block, size_t size, void *old, uint64_t before_ns);
+void capture_realloc(const void *block, size_t size, const void *old, uint64_t before_ns,
+		     const void *frame);
+
+/* Before any stack is taken. @stack_end: the stack pointer that the program began with. */
+void capture_stack_init(uintptr_t stack_end);
 
 /**
  * capture_stack() - The id of the stack above the hook, through the thread's cache.
@@ -88,6 +99,10 @@ void capture_realloc(void *block, size_t size, void *old, uint64_t before_ns);
  * trace about modules loaded since. Return: 0 with stacks off or inside the unwinder.
  */
 uint32_t capture_stack(void);
+/* The same for a stack that begins at @from. @t may be NULL, without memory. */
+struct thread;
+struct walk_frame;
+uint32_t capture_stack_from(struct thread *t, const struct walk_frame *from);
 /* The same for calls that make tasks, which have no guard of their own yet; 0 while off. */
 uint32_t capture_stack_of_task(void);
 /* Its two innermost frames, taken now if stacks are off; 0 where there is none. */

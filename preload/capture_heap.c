@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Heap operations: unwind, look the stack up in the thread's cache, append to the thread's stream.
- * No lock unless the stack is new or the chunk is full.
+ * Heap operations: stamp, find the stack from the thread's last one, append to the thread's stream. No
+ * lock, no system call and no memory that threads share, unless the stack is new or the chunk is full.
  */
-#include <errno.h>
 #include <stdint.h>
 
 #include "capture.h"
+#include "clock.h"
 #include "config.h"
 #include "own.h"
 #include "recorder.h"
@@ -18,77 +18,88 @@
  * Into the hook, unless it is entered from within vmtrace.
  * Return: the thread's record, NULL for an operation that is not recorded.
  */
-static struct thread *enter(void)
+static inline struct thread *enter(struct thread_local_state *self)
 {
 	struct thread *t;
 
-	if (!capture_is_on() || !config.heap || tls.locked)
+	if (!capture_is_on() || !config.heap || self->locked)
 		return NULL;
-	if (!thread_enter()) {
+	if (__builtin_expect(self->depth, false)) {
 		/* The unwinder's own blocks are nobody's business; a signal handler's are lost. */
-		if (!tls.unwinding)
+		if (!self->unwinding)
 			recorder_lost("heap", "guard", 1);
 		return NULL;
 	}
-	t = thread_self();
-	if (!t) {
+	self->depth = 1;
+	t = self->thread;
+	if (__builtin_expect(!t, false))
+		t = thread_self();
+	if (__builtin_expect(!t, false)) {
 		recorder_lost("heap", "memory", 1);
-		thread_leave();
+		self->depth = 0;
 	}
 	return t;
 }
 
 /* Out of it. A full chunk may have left something to tell. */
-static void leave(int err)
+static inline void leave(struct thread_local_state *self)
 {
-	if (own_nr_pending())
+	if (__builtin_expect(own_nr_pending(), false))
 		capture_own_calls();
-	thread_leave();
-	errno = err;
+	self->depth = 0;
+}
+
+static inline uint32_t stack_of(struct thread *t, const void *frame)
+{
+	struct walk_frame from;
+
+	walk_from(&from, frame);
+	return capture_stack_from(t, &from);
 }
 
 uint64_t capture_stamp(void)
 {
-	return recorder_now();
+	return clock_before_release();
 }
 
-void capture_alloc(void *block, size_t size, size_t align)
+void capture_alloc(const void *block, size_t size, size_t align, const void *frame)
 {
-	int err = errno;
-	struct thread *t = enter();
-	uint32_t stack;
-
-	if (!t)
-		return;
-	stack = capture_stack();
-	recorder_heap_alloc(&t->heap, t->tid, recorder_now(), (uint64_t)(uintptr_t)block, size,
-			    align, stack);
-	leave(err);
-}
-
-void capture_free(void *block)
-{
-	int err = errno;
-	struct thread *t = block ? enter() : NULL;
-
-	if (!t)
-		return;
-	recorder_heap_free(&t->heap, t->tid, recorder_now(), (uint64_t)(uintptr_t)block);
-	leave(err);
-}
-
-void capture_realloc(void *block, size_t size, void *old, uint64_t before_ns)
-{
-	int err = errno;
-	struct thread *t = enter();
+	struct thread_local_state *self = thread_state();
+	struct thread *t = enter(self);
 	uint64_t now;
-	uint32_t stack;
 
 	if (!t)
 		return;
-	stack = capture_stack();
-	now = recorder_now();
-	recorder_heap_realloc(&t->heap, t->tid, now, (uint64_t)(uintptr_t)block, size, stack,
-			      (uint64_t)(uintptr_t)old, now - before_ns);
-	leave(err);
+	/* At once: waiting for the counter then waits for the allocator only. */
+	now = clock_after_acquisition();
+	heap_stream_alloc(&t->heap, t->tid, now, (uint64_t)(uintptr_t)block, size, align,
+			    stack_of(t, frame));
+	leave(self);
+}
+
+void capture_free(const void *block)
+{
+	struct thread_local_state *self = thread_state();
+	struct thread *t = block ? enter(self) : NULL;
+
+	if (!t)
+		return;
+	heap_stream_free(&t->heap, t->tid, clock_before_release(), (uint64_t)(uintptr_t)block);
+	leave(self);
+}
+
+void capture_realloc(const void *block, size_t size, const void *old, uint64_t before_ns,
+		     const void *frame)
+{
+	struct thread_local_state *self = thread_state();
+	struct thread *t = enter(self);
+	uint64_t now;
+
+	if (!t)
+		return;
+	now = clock_after_acquisition();
+	heap_stream_realloc(&t->heap, t->tid, now, (uint64_t)(uintptr_t)block, size,
+			      stack_of(t, frame), (uint64_t)(uintptr_t)old,
+			      now > before_ns ? now - before_ns : 0);
+	leave(self);
 }

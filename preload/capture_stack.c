@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* From the unwinder's frames to a stack id, with a cache per thread in front of the tree. */
+/*
+ * From frames to a stack id. Most stacks are walked by rule, from the last one's frames on; what can't
+ * be, goes to the unwinder. In front of the tree of stacks each thread has a table of its own.
+ */
 #include "capture.h"
 
+#include <errno.h>
 #include <signal.h>
 #include <sys/syscall.h>
 
+#include "cfi.h"
 #include "config.h"
 #include "lock.h"
 #include "modules.h"
@@ -16,6 +21,8 @@
 #include "no_heap.h"
 
 #define UNWIND_ROOM 14336	/* bytes of stack that the unwinder may need */
+
+static uintptr_t stack_end;	/* of the main thread, where the kernel has put it */
 
 static uint64_t hash_stack(void *const *ips, int nr)
 {
@@ -29,9 +36,10 @@ static uint64_t hash_stack(void *const *ips, int nr)
 	return h;
 }
 
-static uint32_t intern(struct thread *t, void *const *ips, int nr, bool cut)
+static uint32_t intern(struct thread *t, uint32_t parent, void *const *ips, int nr, bool cut)
 {
 	struct lock_state state;
+	int err = errno;
 	uint32_t id;
 
 	/* Before the lock: it asks the loader. */
@@ -39,8 +47,9 @@ static uint32_t intern(struct thread *t, void *const *ips, int nr, bool cut)
 	modules_refresh();
 	thread_gate_leave(t);
 	lock_take(&state);
-	id = stacks_intern(ips, nr, cut);
+	id = stacks_intern(parent, ips, nr, cut);
 	lock_drop(&state);
+	errno = err;
 	return id;
 }
 
@@ -64,7 +73,8 @@ static bool is_tight(struct thread *t)
 	return false;
 }
 
-bool capture_find_code(uintptr_t addr, uintptr_t *ret_start, uintptr_t *ret_end)
+/* The mapping of @addr, if it has these flags. */
+static bool find_vma_with(uint64_t flags, uintptr_t addr, uintptr_t *ret_start, uintptr_t *ret_end)
 {
 	const struct vma *vma;
 	struct lock_state state;
@@ -73,7 +83,7 @@ bool capture_find_code(uintptr_t addr, uintptr_t *ret_start, uintptr_t *ret_end)
 		return false;
 	lock_take(&state);
 	vma = vma_lookup(&capture_mm, addr);
-	if (vma && (vma->vm_flags & (VM_READ | VM_EXEC)) == (VM_READ | VM_EXEC)) {
+	if (vma && (vma->vm_flags & flags) == flags) {
 		*ret_start = vma->vm_start;
 		*ret_end = vma->vm_end;
 	} else {
@@ -83,49 +93,186 @@ bool capture_find_code(uintptr_t addr, uintptr_t *ret_start, uintptr_t *ret_end)
 	return vma;
 }
 
+bool capture_find_code(uintptr_t addr, uintptr_t *ret_start, uintptr_t *ret_end)
+{
+	return find_vma_with(VM_READ | VM_EXEC, addr, ret_start, ret_end);
+}
+
+static bool find_mapping(uintptr_t addr, uintptr_t *ret_start, uintptr_t *ret_end)
+{
+	return find_vma_with(VM_READ, addr, ret_start, ret_end);
+}
+
 static int unwind(struct thread *t, void **ips, int max, bool *ret_cut)
 {
-	int nr;
+	int nr, err = errno;
 
 	thread_gate_enter(t);
 	tls.unwinding = true;
 	nr = unwind_stack(ips, max, ret_cut);
 	tls.unwinding = false;
 	thread_gate_leave(t);
+	errno = err;
 	return nr;
 }
 
-/* Apart from its caller, so that the room for frames is taken only where there is room. */
-static __attribute__((noinline)) uint32_t take_stack(struct thread *t)
+/* The id of a stack, innermost frame first. */
+static uint32_t name(struct thread *t, void *const *ips, int nr, bool cut)
 {
-	void *ips[UNWIND_MAX];
 	uint64_t hash;
 	uint32_t id, i;
-	bool cut;
-	int nr;
 
-	nr = unwind(t, ips, (int)config.stacks, &cut);
 	if (!t)
-		return intern(NULL, ips, nr, cut);
+		return intern(NULL, 0, ips, nr, cut);
 	hash = hash_stack(ips, nr);
 	i = hash & (THREAD_STACKS - 1);
 	if (t->stacks[i].id && t->stacks[i].hash == hash &&
 	    stacks_equal(t->stacks[i].id, ips, nr, cut))
 		return t->stacks[i].id;
-	id = intern(t, ips, nr, cut);
+	id = intern(t, 0, ips, nr, cut);
 	t->stacks[i].hash = hash;
 	t->stacks[i].id = id;
 	return id;
 }
 
-uint32_t capture_stack(void)
+/* Apart from its caller, so that the room for frames is taken only where there is room. */
+static __attribute__((noinline)) uint32_t unwind_and_name(struct thread *t)
 {
-	struct thread *t;
+	void *ips[UNWIND_MAX];
+	bool cut;
+	int nr = unwind(t, ips, (int)config.stacks, &cut);
+
+	return name(t, ips, nr, cut);
+}
+
+/*
+ * The stack that the thread at @sp runs on, if that is the one it has for its whole life: the main
+ * thread's, or the one at whose end its thread descriptor lies. What is between two frames there is
+ * mapped. A stack of the program's own making may be gone when it is read again.
+ */
+static __attribute__((noinline)) bool find_own_stack(struct thread *t, uintptr_t sp)
+{
+	uintptr_t descriptor = thread_descriptor();
+	const struct vma *vma;
+	struct lock_state state;
+	bool found = false;
+
+	if (tls.locked || thread_is_in_other_process())
+		return false;
+	lock_take(&state);
+	vma = find_vma(&capture_mm, sp);
+	if (vma && sp < stack_end && stack_end <= vma->vm_end && stack_end >= vma->vm_start) {
+		t->own_low = sp < vma->vm_start ? sp : vma->vm_start;
+		t->own_high = stack_end;
+		found = true;
+	} else if (vma && vma->vm_start <= sp && sp < descriptor && descriptor < vma->vm_end) {
+		t->own_low = vma->vm_start;
+		t->own_high = descriptor;
+		found = true;
+	}
+	lock_drop(&state);
+	return found;
+}
+
+/* A stack that is too deep: its innermost frames, of the last stack and the fresh ones. */
+static __attribute__((noinline)) uint32_t name_cut(struct thread *t, int nr_fresh)
+{
+	const struct walk *w = &t->walk;
+	void *ips[UNWIND_MAX];
+	uint32_t k;
+	int nr = 0, i;
+
+	for (i = 0; i < nr_fresh && nr < (int)config.stacks; i++) {
+		if (!w->fresh[i].is_own)
+			ips[nr++] = (void *)w->fresh[i].ip;
+	}
+	for (k = w->nr; k && nr < (int)config.stacks; k--) {
+		if (!w->frames[k - 1].is_own)
+			ips[nr++] = (void *)w->frames[k - 1].ip;
+	}
+	return name(t, ips, nr, true);
+}
+
+/* Fresh frames that the tree of stacks doesn't have. Return: false if the trace can't take them. */
+static __attribute__((noinline)) bool add_fresh(struct thread *t, uint32_t outer, int nr_fresh)
+{
+	void *ips[WALK_MAX];
+	int nr = 0, i;
+
+	for (i = 0; i < nr_fresh; i++) {
+		if (!t->walk.fresh[i].is_own)
+			ips[nr++] = (void *)t->walk.fresh[i].ip;
+	}
+	return intern(t, outer, ips, nr, false) && stacks_descend(outer, t->walk.fresh, nr_fresh);
+}
+
+/* What walk_take() has found. Return: its id, 0: the trace can't take it. */
+static uint32_t name_walked(struct thread *t, uint64_t key, int nr_fresh)
+{
+	struct walk *w = &t->walk;
+	const struct walk_frame *outer = w->nr ? &w->frames[w->nr - 1] : NULL;
+	uint32_t node = outer ? outer->node : 0, depth = outer ? outer->depth : 0;
+	int i;
+
+	for (i = 0; i < nr_fresh; i++)
+		depth += !w->fresh[i].is_own;
+	if (__builtin_expect(depth > config.stacks, false))
+		return name_cut(t, nr_fresh);
+	if (nr_fresh) {
+		if (__builtin_expect(!stacks_descend(node, w->fresh, nr_fresh), false) &&
+		    !add_fresh(t, node, nr_fresh))
+			return 0;
+		node = w->fresh[0].node;
+		walk_keep(w, nr_fresh);
+	}
+	walk_remember(w, key, node);
+	return node;
+}
+
+/* Return: false if it can't be walked. */
+static inline bool walk(struct thread *t, const struct walk_frame *from, uint32_t *ret_id)
+{
+	uint64_t key;
+	int nr;
+
+	if (__builtin_expect(from->sp < t->own_low || from->sp >= t->own_high, false) &&
+	    !find_own_stack(t, from->sp))
+		return false;
+	*ret_id = walk_recall(&t->walk, from, t->own_high, &key);
+	if (__builtin_expect(*ret_id != 0, true))
+		return true;
+	nr = walk_take(&t->walk, from, t->own_high);
+	if (__builtin_expect(nr == WALK_GIVES_UP, false))
+		return false;
+	*ret_id = name_walked(t, key, nr);
+	return true;
+}
+
+uint32_t capture_stack_from(struct thread *t, const struct walk_frame *from)
+{
+	uint32_t id;
 
 	if (!config.stacks || tls.unwinding)
 		return 0;
-	t = thread_self();
-	return t && is_tight(t) ? 0 : take_stack(t);
+	if (__builtin_expect(!t || tls.raw_ip, false) || !walk(t, from, &id))
+		id = t && is_tight(t) ? 0 : unwind_and_name(t);
+	return id;
+}
+
+uint32_t capture_stack(void)
+{
+	struct walk_frame from;
+
+	/* Our own frames are walked through, and left out. */
+	walk_from(&from, __builtin_frame_address(0));
+	return capture_stack_from(thread_self(), &from);
+}
+
+void capture_stack_init(uintptr_t end)
+{
+	stack_end = end;
+	cfi_init(find_mapping);
+	unwind_init(capture_find_code, end);
 }
 
 uint32_t capture_stack_of_task(void)

@@ -18,6 +18,7 @@
 
 #define POOL_BYTES 65536
 #define POOL_ALIGN 16
+#define FRAME __builtin_frame_address(0)
 
 static char pool[POOL_BYTES] __attribute__((aligned(POOL_ALIGN)));
 static size_t pool_used;
@@ -76,7 +77,7 @@ EXPORT void *malloc(size_t size)
 	if (!ready())
 		return pool_alloc(size, 0);
 	p = next.malloc_(size);
-	capture_alloc(p, size, 0);
+	capture_alloc(p, size, 0, FRAME);
 	return p;
 }
 
@@ -90,7 +91,7 @@ EXPORT void *calloc(size_t nr, size_t size)
 	p = next.calloc_(nr, size);
 	if (__builtin_mul_overflow(nr, size, &bytes))
 		bytes = SIZE_MAX;
-	capture_alloc(p, bytes, 0);
+	capture_alloc(p, bytes, 0, FRAME);
 	return p;
 }
 
@@ -102,7 +103,7 @@ static void *move_from_pool(void *old, size_t size)
 	if (p)
 		memcpy(p, old, had < size ? had : size);
 	if (ready())
-		capture_alloc(p, size, 0);
+		capture_alloc(p, size, 0, FRAME);
 	return p;
 }
 
@@ -121,9 +122,9 @@ EXPORT void *realloc(void *old, size_t size)
 	before = capture_stamp();
 	p = next.realloc_(old, size);
 	if (old && size && p)
-		capture_realloc(p, size, old, before);
+		capture_realloc(p, size, old, before, FRAME);
 	else if (p || !old || size)
-		capture_alloc(p, size, 0);
+		capture_alloc(p, size, 0, FRAME);
 	return p;
 }
 
@@ -133,7 +134,7 @@ EXPORT void *reallocarray(void *old, size_t nr, size_t size)
 
 	if (__builtin_mul_overflow(nr, size, &bytes)) {
 		errno = ENOMEM;
-		capture_alloc(NULL, SIZE_MAX, 0);
+		capture_alloc(NULL, SIZE_MAX, 0, FRAME);
 		return NULL;
 	}
 	return realloc(old, bytes);
@@ -179,7 +180,7 @@ EXPORT void *memalign(size_t align, size_t size)
 	if (!ready())
 		return pool_alloc(size, align);
 	p = next.memalign_(align, size);
-	capture_alloc(p, size, align);
+	capture_alloc(p, size, align, FRAME);
 	return p;
 }
 
@@ -190,7 +191,7 @@ EXPORT void *aligned_alloc(size_t align, size_t size)
 	if (!ready())
 		return pool_alloc(size, align);
 	p = next.aligned_alloc_(align, size);
-	capture_alloc(p, size, align);
+	capture_alloc(p, size, align, FRAME);
 	return p;
 }
 
@@ -203,7 +204,7 @@ EXPORT int posix_memalign(void **ret, size_t align, size_t size)
 		return *ret ? 0 : ENOMEM;
 	}
 	err = next.posix_memalign_(ret, align, size);
-	capture_alloc(err ? NULL : *ret, size, align);
+	capture_alloc(err ? NULL : *ret, size, align, FRAME);
 	return err;
 }
 
@@ -214,7 +215,7 @@ EXPORT void *valloc(size_t size)
 	if (!ready())
 		return pool_alloc(size, MM_PAGE_SIZE);
 	p = next.valloc_(size);
-	capture_alloc(p, size, MM_PAGE_SIZE);
+	capture_alloc(p, size, MM_PAGE_SIZE, FRAME);
 	return p;
 }
 
@@ -225,7 +226,7 @@ EXPORT void *pvalloc(size_t size)
 	if (!ready())
 		return pool_alloc(size, MM_PAGE_SIZE);
 	p = next.pvalloc_(size);
-	capture_alloc(p, size, MM_PAGE_SIZE);
+	capture_alloc(p, size, MM_PAGE_SIZE, FRAME);
 	return p;
 }
 

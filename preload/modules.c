@@ -8,6 +8,7 @@
 
 #include "bridge.h"
 #include "capture.h"
+#include "cfi.h"
 #include "lock.h"
 #include "patch.h"
 #include "recorder.h"
@@ -371,6 +372,7 @@ static void update(void)
 			continue;
 		modules[i].told = false;
 		bridge_forget();
+		cfi_forget();
 		lock_take(&state);
 		w = recorder_writer();
 		jsonw_event(w, "module");

@@ -3,6 +3,7 @@
 #ifndef VMTRACE_NEXT_H
 #define VMTRACE_NEXT_H
 
+#include <dlfcn.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -38,6 +39,7 @@
 	X(pthread_create_, "pthread_create", int, \
 	  (pthread_t *, const pthread_attr_t *, void *(*)(void *), void *)) \
 	X(dlclose_, "dlclose", int, (void *)) \
+	X(find_object_, "_dl_find_object", int, (void *, struct dl_find_object *)) \
 	X(close_, "close", int, (int)) \
 	X(clone_, "clone", int, (int (*)(void *), void *, int, void *, ...)) \
 	X(longjmp_, "longjmp", void, (struct __jmp_buf_tag *, int)) \

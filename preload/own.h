@@ -43,7 +43,14 @@ int own_grow(uint64_t end, uint64_t bytes);
 bool own_take(struct own_call *ret_call);
 /* For what might as well not be done: half of the room is for what must be. */
 bool own_has_room(void);
-unsigned int own_nr_pending(void);	/* a hint, without the lock */
+/* How many there are: a hint, without the lock. */
+extern unsigned int own_nr_kept;
+
+static inline unsigned int own_nr_pending(void)
+{
+	return __atomic_load_n(&own_nr_kept, __ATOMIC_RELAXED);
+}
+
 /* They are in the map that is told next. */
 void own_forget(void);
 

@@ -3,9 +3,11 @@
 #include "recorder.h"
 
 #include <string.h>
-#include <time.h>
 
 #include "arena.h"
+#include "clock.h"
+#include "digits.h"
+#include "heap_stream.h"
 #include "lock.h"
 #include "sink.h"
 #include "sys.h"
@@ -16,7 +18,7 @@
 #define STREAM_CHUNK 4096u		/* bytes a thread collects for a stream */
 #define HEAP_CHUNK_FIRST 4096u		/* a thread's first chunk; the next ones are larger */
 #define HEAP_LINE_MAX 16384u		/* bytes of one heap line */
-#define HEAP_OP_MAX 160u		/* bytes of one operation, generously */
+#define HEAP_HEAD_MAX 128u		/* of a line without operations */
 #define NR_LOST 16
 #define TALLY_BYTES 192u		/* kept free at a chunk's end, for the line that owns up to losses */
 #define TALLY_DIGITS 20
@@ -25,7 +27,6 @@ static struct jsonw writer;
 static char *record;			/* RECORD_MAX bytes */
 static char *main_chunk;
 static size_t main_size, main_len;
-static uint64_t start_ns;
 
 /* What was dropped, by kind and reason, until a `lost` event could be written. */
 static struct lost {
@@ -41,6 +42,7 @@ bool recorder_init(void)
 {
 	if (!record)
 		record = arena_alloc(RECORD_MAX);
+	digits_init();
 	main_chunk = NULL;
 	main_size = main_len = 0;
 	tally = NULL;
@@ -50,17 +52,9 @@ bool recorder_init(void)
 	return record;
 }
 
-void recorder_set_start(uint64_t monotonic_ns)
-{
-	start_ns = monotonic_ns;
-}
-
 uint64_t recorder_now(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec - start_ns;
+	return clock_after_acquisition();
 }
 
 uint64_t recorder_nr_lost(void)
@@ -246,7 +240,7 @@ void recorder_trim(void)
 	main_size = main_len = 0;
 }
 
-void recorder_heap_flush(struct heap_stream *s)
+void heap_stream_flush(struct heap_stream *s)
 {
 	if (s->chunk && s->len) {
 		if (sink_is_file())
@@ -256,9 +250,8 @@ void recorder_heap_flush(struct heap_stream *s)
 	}
 	if (sink_is_file())
 		s->chunk = NULL;
-	s->len = 0;
+	s->len = s->limit = 0;
 	s->nr_ops = 0;
-	s->open = false;
 }
 
 /* Room for a new line; takes the lock, once per chunk. */
@@ -270,7 +263,7 @@ static bool next_chunk(struct heap_stream *s)
 	lock_take(&state);
 	if (s->size >= SINK_CHUNK)
 		want = SINK_CHUNK;
-	recorder_heap_flush(s);
+	heap_stream_flush(s);
 	if (sink_is_file()) {
 		s->chunk = sink_chunk(want, &s->size);
 	} else if (!s->chunk) {
@@ -285,130 +278,28 @@ static bool next_chunk(struct heap_stream *s)
 	return s->chunk;
 }
 
-/*
- * Begin a line with its first operation, or put the operation before the open line's end:
- *
- *     …,[85,16,48,3]]}\n          the four bytes at "]}\n" are stored last, in one piece
- *                   ,[90,16]]}\n
- */
-static void put_op(struct heap_stream *s, int tid, uint64_t ns, uint64_t addr, char *op, size_t len)
+bool heap_stream_begin(struct heap_stream *s, int tid, uint64_t ns, uint64_t addr)
 {
-	static const char tail[] = "]}\n";
-	char buf[HEAP_OP_MAX + 128];
-	uint32_t first;
+	char buf[HEAP_HEAD_MAX];
 	struct jsonw w;
 
-	if (s->open) {
-		char *dst = s->chunk + s->len - 3;
-
-		memcpy(op + len, tail, 3);
-		memcpy(dst + 4, op + 4, len + 3 - 4);
-		memcpy(&first, op, 4);
-		__asm__ volatile("" ::: "memory");
-		/* One mov: a kill can't fall into it. */
-		*(volatile uint32_t *)(void *)dst = first;
-		s->len += len;
-		s->nr_ops++;
-		return;
-	}
+	s->limit = 0;
+	if ((!s->chunk || s->len + HEAP_OP_MAX + HEAP_HEAD_MAX > s->size) && !next_chunk(s))
+		return false;
 	jsonw_init(&w, buf, sizeof(buf));
 	jsonw_event(&w, "heap");
 	jsonw_num(&w, "tid", tid);
 	jsonw_num(&w, "t0", (int64_t)ns);
 	jsonw_hex(&w, "base", addr);
 	jsonw_array(&w, "ops");
-	memcpy(buf + w.len, op + 1, len - 1);
-	memcpy(buf + w.len + len - 1, tail, 3);
-	len += w.len + 2;
-	publish(s->chunk + s->len, buf, len);
-	s->line = s->len;
-	s->len += len;
-	s->open = true;
-	s->nr_ops++;
-}
-
-/* Decide where the next operation goes. Return: false if it is lost. */
-static bool prepare(struct heap_stream *s, uint64_t ns, uint64_t addr)
-{
-	if (s->open && (s->len - s->line > HEAP_LINE_MAX || ns < s->last_ns))
-		s->open = false;
-	if (!s->chunk || s->len + HEAP_OP_MAX + 128 > s->size) {
-		s->open = false;
-		if (!next_chunk(s))
-			return false;
-	}
-	if (!s->open) {
-		s->base = addr;
-		s->last_ns = ns;
-	}
-	return true;
-}
-
-static size_t begin_op(struct heap_stream *s, char *op, uint64_t ns)
-{
-	size_t n = 2;
-
-	op[0] = ',';
-	op[1] = '[';
-	n += jsonw_put_num(op + n, (int64_t)(ns - s->last_ns));
+	memcpy(buf + w.len, "]}\n", 3);
+	publish(s->chunk + s->len, buf, w.len + 3);
+	s->len += w.len + 3;
+	s->first = s->len;
+	s->base = addr;
 	s->last_ns = ns;
-	return n;
-}
-
-static size_t put_field(char *op, size_t n, int64_t value)
-{
-	op[n++] = ',';
-	return n + jsonw_put_num(op + n, value);
-}
-
-void recorder_heap_alloc(struct heap_stream *s, int tid, uint64_t ns, uint64_t addr, size_t size,
-			 size_t align, uint32_t stack)
-{
-	char op[HEAP_OP_MAX];
-	size_t n;
-
-	if (!prepare(s, ns, addr))
-		return;
-	n = begin_op(s, op, ns);
-	if (addr) {
-		n = put_field(op, n, (int64_t)(addr - s->base));
-	} else {
-		memcpy(op + n, ",null", 5);
-		n += 5;
-	}
-	n = put_field(op, n, (int64_t)(size > INT64_MAX ? INT64_MAX : size));
-	n = put_field(op, n, stack);
-	if (align && addr)
-		n = put_field(op, n, (int64_t)align);
-	op[n++] = ']';
-	put_op(s, tid, ns, addr, op, n);
-}
-
-void recorder_heap_free(struct heap_stream *s, int tid, uint64_t ns, uint64_t addr)
-{
-	char op[HEAP_OP_MAX];
-	size_t n;
-
-	if (!prepare(s, ns, addr))
-		return;
-	n = put_field(op, begin_op(s, op, ns), (int64_t)(addr - s->base));
-	op[n++] = ']';
-	put_op(s, tid, ns, addr, op, n);
-}
-
-void recorder_heap_realloc(struct heap_stream *s, int tid, uint64_t ns, uint64_t addr, size_t size,
-			   uint32_t stack, uint64_t old, uint64_t took)
-{
-	char op[HEAP_OP_MAX];
-	size_t n;
-
-	if (!prepare(s, ns, addr))
-		return;
-	n = put_field(op, begin_op(s, op, ns), (int64_t)(addr - s->base));
-	n = put_field(op, n, (int64_t)size);
-	n = put_field(op, n, stack);
-	n = put_field(op, n, (int64_t)(old - s->base));
-	n = put_field(op, n, (int64_t)took);
-	op[n++] = ']';
-	put_op(s, tid, ns, addr, op, n);
+	s->limit = s->size - HEAP_OP_MAX;
+	if (s->limit > s->len + HEAP_LINE_MAX)
+		s->limit = s->len + HEAP_LINE_MAX;
+	return true;
 }

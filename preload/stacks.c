@@ -6,6 +6,7 @@
 
 #include "arena.h"
 #include "recorder.h"
+#include "walk.h"
 
 #include "no_heap.h"
 
@@ -16,9 +17,24 @@ struct node {
 	uint32_t parent;
 };
 
+/* Replaced by a larger one, never changed in size: who reads without the lock has all of one. */
+struct table {
+	uint32_t mask;
+	uint32_t ids[];		/* 0: free */
+};
+
 static struct node *nodes;	/* by id; 0 is no node */
-static uint32_t *table;		/* ids, 0: free */
-static uint32_t nr_nodes, max_nodes, table_mask;
+static struct table *table;
+static uint32_t nr_nodes, max_nodes;
+
+static struct table *table_new(uint32_t size)
+{
+	struct table *t = arena_alloc(sizeof(*t) + size * sizeof(t->ids[0]));
+
+	if (t)
+		t->mask = size - 1;
+	return t;
+}
 
 bool stacks_init(void)
 {
@@ -27,9 +43,8 @@ bool stacks_init(void)
 
 	for (max_nodes = 1024; max_nodes * 2 * sizeof(*nodes) <= bytes; max_nodes *= 2)
 		;
-	table_mask = TABLE_FIRST - 1;
 	nodes = arena_alloc((size_t)max_nodes * sizeof(*nodes));
-	table = arena_alloc(TABLE_FIRST * sizeof(*table));
+	table = table_new(TABLE_FIRST);
 	nr_nodes = 0;
 	return nodes && table;
 }
@@ -41,53 +56,59 @@ static uint32_t hash(uint32_t parent, uint64_t ip)
 	return (uint32_t)(h >> 32) ^ (uint32_t)(h >> 52);
 }
 
-/* The slot of (parent, ip), or the free one where it belongs. */
-static uint32_t *find(uint32_t parent, uint64_t ip)
+/* The slot of (parent, ip), or the free one where it belongs. Context: any. */
+static inline uint32_t *find(struct table *t, uint32_t parent, uint64_t ip)
 {
-	uint32_t i = hash(parent, ip) & table_mask;
+	uint32_t i = hash(parent, ip) & t->mask, id;
 
-	while (table[i] && (nodes[table[i]].ip != ip || nodes[table[i]].parent != parent))
-		i = (i + 1) & table_mask;
-	return &table[i];
+	while ((id = __atomic_load_n(&t->ids[i], __ATOMIC_ACQUIRE)) &&
+	       (nodes[id].ip != ip || nodes[id].parent != parent))
+		i = (i + 1) & t->mask;
+	return &t->ids[i];
+}
+
+static uint32_t lookup(uint32_t parent, uint64_t ip)
+{
+	return *find(__atomic_load_n(&table, __ATOMIC_ACQUIRE), parent, ip);
+}
+
+/* Known to others from the second store on. */
+static void insert(struct table *t, uint32_t id)
+{
+	__atomic_store_n(find(t, nodes[id].parent, nodes[id].ip), id, __ATOMIC_RELEASE);
 }
 
 /* Room for @more nodes. A table spread over untouched memory would cost a page for each node. */
 static bool reserve(uint32_t more)
 {
-	uint32_t size = table_mask + 1, i, *bigger;
+	uint32_t size = table->mask + 1, i;
+	struct table *bigger;
 
 	if (nr_nodes + more >= max_nodes)
 		return false;
 	while (size / 2 < nr_nodes + more)
 		size *= 2;
-	if (size == table_mask + 1)
+	if (size == table->mask + 1)
 		return true;
-	bigger = arena_alloc((size_t)size * sizeof(*table));
+	bigger = table_new(size);
 	if (!bigger)
 		return false;
-	table = bigger;
-	table_mask = size - 1;
 	for (i = 1; i <= nr_nodes; i++)
-		*find(nodes[i].parent, nodes[i].ip) = i;
+		insert(bigger, i);
+	__atomic_store_n(&table, bigger, __ATOMIC_RELEASE);
 	return true;
-}
-
-/* Take the newest nodes back: in the opposite order, so that no hash chain is torn. */
-static void forget(uint32_t keep)
-{
-	for (; nr_nodes > keep; nr_nodes--)
-		*find(nodes[nr_nodes].parent, nodes[nr_nodes].ip) = 0;
 }
 
 void stacks_reset(void)
 {
-	forget(0);
+	memset(table->ids, 0, (table->mask + 1) * sizeof(table->ids[0]));
+	nr_nodes = 0;
 }
 
-/* Make nodes for @ips, outermost (last) first, under @parent, and tell the trace. */
+/* Make nodes for @ips, outermost (last) first, under @parent, once the trace has them. */
 static uint32_t add_chain(uint32_t parent, void *const *ips, int nr, bool cut)
 {
-	uint32_t known = nr_nodes;
+	uint32_t id = nr_nodes, last = nr_nodes + (uint32_t)nr + cut;
 	struct jsonw *w;
 
 	if (!reserve((uint32_t)nr + 1)) {
@@ -103,33 +124,32 @@ static uint32_t add_chain(uint32_t parent, void *const *ips, int nr, bool cut)
 		uint64_t ip = cut ? 0 : (uint64_t)(uintptr_t)ips[nr - 1];
 
 		cut = false;
-		nodes[++nr_nodes] = (struct node){ .ip = ip, .parent = parent };
-		*find(parent, ip) = nr_nodes;
+		nodes[++id] = (struct node){ .ip = ip, .parent = parent };
 		jsonw_hex(w, NULL, ip);
-		parent = nr_nodes;
+		parent = id;
 	}
 	jsonw_array_end(w);
-	if (recorder_commit(w))
-		return parent;
-	/* The trace doesn't know them: they have no ids. */
-	forget(known);
-	return 0;
+	if (!recorder_commit(w))
+		return 0;
+	while (nr_nodes < last)
+		insert(table, ++nr_nodes);
+	return last;
 }
 
-uint32_t stacks_intern(void *const *ips, int nr, bool cut)
+uint32_t stacks_intern(uint32_t parent, void *const *ips, int nr, bool cut)
 {
-	uint32_t parent = 0, id;
+	uint32_t id;
 
 	if (nr <= 0)
-		return 0;
+		return parent;
 	if (cut) {
-		id = *find(0, 0);
+		id = lookup(0, 0);
 		if (!id)
 			return add_chain(0, ips, nr, true);
 		parent = id;
 	}
 	for (; nr; nr--) {
-		id = *find(parent, (uint64_t)(uintptr_t)ips[nr - 1]);
+		id = lookup(parent, (uint64_t)(uintptr_t)ips[nr - 1]);
 		if (!id)
 			return add_chain(parent, ips, nr, false);
 		parent = id;
@@ -148,6 +168,19 @@ bool stacks_equal(uint32_t id, void *const *ips, int nr, bool cut)
 	}
 	/* A frame may also be missing before the last one: only the outermost says that it was cut. */
 	return cut ? id && !nodes[id].ip && !nodes[id].parent : !id;
+}
+
+bool stacks_descend(uint32_t outer, struct walk_frame *fresh, int nr)
+{
+	while (nr--) {
+		if (!fresh[nr].is_own) {
+			outer = lookup(outer, fresh[nr].ip);
+			if (!outer)
+				return false;
+		}
+		fresh[nr].node = outer;
+	}
+	return true;
 }
 
 void stacks_innermost(uint32_t id, uint64_t ret_ips[2])

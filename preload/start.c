@@ -25,6 +25,7 @@
 
 #include "arena.h"
 #include "capture.h"
+#include "clock.h"
 #include "config.h"
 #include "errnames.h"
 #include "exec.h"
@@ -45,7 +46,6 @@
 #include "sys.h"
 #include "task.h"
 #include "thread.h"
-#include "unwind.h"
 #include "verify.h"
 
 #include "no_heap.h"
@@ -62,11 +62,11 @@ static struct {
 	uint64_t seq;
 } parent;
 
-static uint64_t read_clock(clockid_t clock)
+static uint64_t read_realtime(void)
 {
 	struct timespec now;
 
-	clock_gettime(clock, &now);
+	clock_gettime(CLOCK_REALTIME, &now);
 	return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
 }
 
@@ -136,7 +136,7 @@ static bool record_header(void)
 	jsonw_num(w, "tid", sys_gettid());
 	process_put(w, &capture_mm);
 	jsonw_object(w, "clock");
-	jsonw_str(w, "source", "monotonic");
+	jsonw_str(w, "source", clock_source());
 	jsonw_num(w, "start_ns", (int64_t)start_ns);
 	jsonw_num(w, "realtime_ns", (int64_t)realtime_ns);
 	jsonw_object_end(w);
@@ -188,9 +188,8 @@ static int begin_trace(struct mm *old)
 {
 	int err;
 
-	start_ns = read_clock(CLOCK_MONOTONIC);
-	realtime_ns = read_clock(CLOCK_REALTIME);
-	recorder_set_start(start_ns);
+	clock_start(&start_ns);
+	realtime_ns = read_realtime();
 	err = kmaps_init(config.maps_text);
 	if (err)
 		return err;
@@ -328,6 +327,7 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 	if (getauxval(AT_SECURE))
 		return;
 	config_read(&config, envp);
+	clock_init();
 	process_init(argc, argv, envp);
 	tls.depth++;
 	thread_init();
@@ -336,12 +336,13 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 		if (config.stacks) {
 			tls.unwinding = true;
 			/* The kernel puts argc there, and the arguments behind it. */
-			unwind_init(capture_find_code, (uintptr_t)(argv - 1));
+			capture_stack_init((uintptr_t)(argv - 1));
 			tls.unwinding = false;
 		}
 		hooks_alloc_init();
 		reach_tier();
 		exec_init(envp);
+		clock_calibrate();
 		lock_take(&state);
 		on = try_begin_trace(NULL);
 		lock_drop(&state);

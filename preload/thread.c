@@ -42,7 +42,7 @@ static void on_thread_end(void *value)
 	lock_take(&state);
 	if (tls.thread) {
 		if (!sink_is_file())
-			recorder_heap_flush(&tls.thread->heap);
+			heap_stream_flush(&tls.thread->heap);
 		tls.thread->ended = true;
 		__atomic_fetch_add(&nr_ended, 1, __ATOMIC_RELAXED);
 	}
@@ -94,7 +94,7 @@ static struct thread *reap(void)
 	for (t = __atomic_load_n(&nr_ended, __ATOMIC_RELAXED) ? all : NULL; t; t = t->next) {
 		if (t->ended &&
 		    sys_call(SYS_tgkill, sys_getpid(), t->tid, 0, 0, 0, 0) == -ESRCH) {
-			recorder_heap_flush(&t->heap);
+			heap_stream_flush(&t->heap);
 			__atomic_fetch_sub(&nr_ended, 1, __ATOMIC_RELAXED);
 			return t;
 		}
@@ -116,7 +116,9 @@ static struct thread *thread_new(void)
 			all = t;
 	}
 	if (t) {
-		memset(t, 0, sizeof(*t));
+		/* What it knows of stacks is true of any thread; arena memory is zeroed. */
+		memset(t, 0, offsetof(struct thread, stacks));
+		t->walk.nr = 0;
 		t->tid = thread_tid();
 		t->next = next;
 	}
@@ -218,5 +220,5 @@ void thread_flush_all(void)
 
 	/* In a file every line already stands where it belongs. */
 	for (t = all; t && !sink_is_file(); t = t->next)
-		recorder_heap_flush(&t->heap);
+		heap_stream_flush(&t->heap);
 }

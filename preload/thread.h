@@ -11,7 +11,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "recorder.h"
+#include "heap_stream.h"
+#include "walk.h"
 
 #define THREAD_STACKS 1024	/* entries of the stack cache, a power of two */
 
@@ -19,6 +20,7 @@ struct thread {
 	int tid;
 	uint32_t in_gate;	/* it is in the unwinder or the loader, and may hold their locks */
 	uintptr_t stack_low, stack_high;	/* seen of its stack, signal stacks not counted */
+	uintptr_t own_low, own_high;		/* of its stack: mapped, and as long as it lives */
 	bool ended;		/* its last destructor ran; it may still free memory */
 	struct heap_stream heap;
 	struct thread *next;	/* of all, or of the free ones */
@@ -26,6 +28,7 @@ struct thread {
 		uint64_t hash;
 		uint32_t id;
 	} stacks[THREAD_STACKS];
+	struct walk walk;
 };
 
 struct thread_local_state {
@@ -57,6 +60,15 @@ struct thread_local_state *thread_state_of_task(void);
 static inline struct thread_local_state *thread_state(void)
 {
 	return __builtin_expect(tls_block.shared, false) ? thread_state_of_task() : &tls_block;
+}
+
+/* The thread's descriptor, libc's: for a thread that libc has made it lies at the end of its stack. */
+static inline uintptr_t thread_descriptor(void)
+{
+	uintptr_t self;
+
+	__asm__("mov %%fs:0, %0" : "=r"(self));
+	return self;
 }
 
 /* The running task's. */

@@ -9,6 +9,7 @@
 #include <libunwind.h>
 #include <stdint.h>
 
+#include "cfi.h"
 #include "modules.h"
 #include "sys.h"
 #include "thread.h"
@@ -37,7 +38,7 @@ void unwind_init(bridge_code_fn *find, uintptr_t end)
 
 static bool is_bottom(uintptr_t ip)
 {
-	return bridge_facts(ip) & BRIDGE_IS_BOTTOM;
+	return bridge_facts(ip) & BRIDGE_IS_BOTTOM || cfi_rule(ip) & CFI_BOTTOM;
 }
 
 static bool has_info(const struct bridge_frame *at)

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/* Decimal digits, three at a time from a table that stays in the first cache. */
+#ifndef VMTRACE_DIGITS_H
+#define VMTRACE_DIGITS_H
+
+#include <stdint.h>
+#include <string.h>
+
+/*
+ * For each number below 1000 its three digits as characters, the first in the lowest byte, and above
+ * them how many bits of leading zeros there are to shift out: 8 times 0, 1 or 2.
+ */
+extern uint32_t digits_table[1000];
+
+/* Fill it. Context: startup. */
+void digits_init(void);
+
+/* Below 1000, without leading zeros. @dst: room for four bytes. Return of all: behind the last digit. */
+static inline char *digits_put_leading(char *dst, uint32_t value)
+{
+	uint32_t entry = digits_table[value], zeros = entry >> 24;
+
+	entry >>= zeros;
+	memcpy(dst, &entry, sizeof(entry));
+	return dst + 3 - zeros / 8;
+}
+
+/* Below 1000, with them. */
+static inline char *digits_put_padded(char *dst, uint32_t value)
+{
+	memcpy(dst, &digits_table[value], sizeof(digits_table[value]));
+	return dst + 3;
+}
+
+/* From 10^9 on. */
+char *digits_put_long(char *dst, uint64_t value);
+
+/**
+ * digits_put() - Write a number.
+ * @dst: room for 21 bytes; one behind the last digit may be written.
+ *
+ * Context: any, after digits_init().
+ */
+static inline char *digits_put(char *dst, uint64_t value)
+{
+	uint32_t high;
+
+	if (value < 1000)
+		return digits_put_leading(dst, (uint32_t)value);
+	if (value < 1000000)
+		return digits_put_padded(digits_put_leading(dst, (uint32_t)value / 1000),
+					 (uint32_t)value % 1000);
+	if (__builtin_expect(value >= 1000000000, 0))
+		return digits_put_long(dst, value);
+	high = (uint32_t)value / 1000;
+	dst = digits_put_padded(digits_put_leading(dst, high / 1000), high % 1000);
+	return digits_put_padded(dst, (uint32_t)value - high * 1000);
+}
+
+#endif
