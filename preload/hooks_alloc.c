@@ -21,6 +21,7 @@
 
 #include "no_heap.h"
 
+#define FRAME __builtin_frame_address(0)
 #define JEMALLOC_ALIGN(flags) ((flags) & 63 ? (size_t)1 << ((flags) & 63) : 0)
 
 typedef uintptr_t word;
@@ -141,7 +142,7 @@ static size_t product(word a, word b)
 	static void *hook_##name(word a, word b UNUSED, word c UNUSED) \
 	{ \
 		void *p = next_##name(a, b, c); \
-		capture_alloc(p, size, align); \
+		capture_alloc(p, size, align, FRAME); \
 		return p; \
 	}
 ALLOCATORS(ALLOCATOR)
@@ -156,7 +157,8 @@ ALLOCATORS(ALLOCATOR)
 DEALLOCATORS(DEALLOCATOR)
 
 /* One that releases for a size of 0 gives nothing back, as in glibc, or a new block. */
-static void *reallocate(returns_block *next_function, size_t size, word a, word b, word c)
+static void *reallocate(returns_block *next_function, size_t size, word a, word b, word c,
+			const void *frame)
 {
 	void *old = (void *)a, *p;
 	uint64_t before;
@@ -166,9 +168,9 @@ static void *reallocate(returns_block *next_function, size_t size, word a, word 
 	before = capture_stamp();
 	p = next_function(a, b, c);
 	if (old && size && p)
-		capture_realloc(p, size, old, before);
+		capture_realloc(p, size, old, before, frame);
 	else if (p || !old || size)
-		capture_alloc(p, size, 0);
+		capture_alloc(p, size, 0, frame);
 	return p;
 }
 
@@ -176,7 +178,7 @@ static void *reallocate(returns_block *next_function, size_t size, word a, word 
 	static returns_block *next_##name; \
 	static void *hook_##name(word a, word b, word c) \
 	{ \
-		return reallocate(next_##name, size, a, b, c); \
+		return reallocate(next_##name, size, a, b, c, FRAME); \
 	}
 REALLOCATORS(REALLOCATOR)
 
@@ -185,7 +187,7 @@ REALLOCATORS(REALLOCATOR)
 	static int hook_##name(word a, word b, word c) \
 	{ \
 		int err = next_##name(a, b, c); \
-		capture_alloc(err ? NULL : *(void **)a, c, b); \
+		capture_alloc(err ? NULL : *(void **)a, c, b, FRAME); \
 		return err; \
 	}
 POSIX_ALLOCATORS(POSIX_ALLOCATOR)
@@ -198,7 +200,7 @@ static size_t hook_xallocx(word a, word b, word c, word d)
 	size_t size = next_xallocx(a, b, c, d);
 
 	if (size >= b)
-		capture_realloc((void *)a, b, (void *)a, before);
+		capture_realloc((void *)a, b, (void *)a, before, FRAME);
 	return size;
 }
 
