@@ -237,8 +237,10 @@ EXPORT void *realloc(void *old, size_t size)
 	p = next_realloc(old, size);
 	/* One operation, though a block goes and a block comes. */
 	if (p && old && size && counting) {
-		__atomic_fetch_add(&count.reallocations, 1, __ATOMIC_RELAXED);
-		__atomic_fetch_sub(&count.operations, 1, __ATOMIC_RELAXED);
+		take();
+		count.reallocations++;
+		count.operations--;
+		give();
 	}
 	/* With size 0 glibc's is a free(): nothing came, and nothing failed. */
 	if (p || !old || size)
