@@ -175,6 +175,17 @@ def names(bench):
     compare(traced.files["heap.list"], bench.only_trace())
 
 
+@case
+def wrong(bench):
+    """Blocks freed twice, and what is no block: recorded as it was called, and nothing goes wrong."""
+    traced = run_both(bench, [bench.program], behind=bench.beside["careless_heap"])
+    trace = bench.only_trace()
+    compare(traced.files["heap.list"], trace)
+    heap = bench.report_json("heap", trace, "--no-symbols")
+    # The second one, the one inside, and the one on the stack.
+    expect_equal(heap["unknown_frees"], 3, "releases of what is no live block")
+
+
 def operations_lost(trace):
     """Operations in the trace, and those that it owns up to have lost."""
     found = lost = 0
