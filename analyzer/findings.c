@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "alloc.h"
+#include "heap_findings_show.h"
 #include "json.h"
 
 enum {
@@ -156,8 +157,26 @@ static void check_capture(struct findings *fs, const struct trace *tr, const str
 		add(fs, FINDING_ERROR, "damaged", "the trace is damaged: %s", tr->reader.error);
 }
 
+static void check_frees(struct findings *fs, const struct heap *h)
+{
+	uint64_t nr = h->double_frees + h->invalid_frees;
+	size_t i;
+
+	for (i = 0; i < h->nr_findings && i < MAX_OF_A_KIND; i++) {
+		char *text = heap_finding_text(&h->findings[i]);
+
+		add(fs, FINDING_ERROR, heap_finding_word(&h->findings[i]), "%s", text)->free =
+			&h->findings[i];
+		alloc_free(text);
+	}
+	if (nr > i)
+		add(fs, FINDING_ERROR, "more_frees", "%" PRIu64 " more double or invalid frees",
+		    nr - i)->count = nr - i;
+}
+
 static void check_heap(struct findings *fs, const struct trace *tr)
 {
+	check_frees(fs, &tr->heap);
 	if (tr->heap.overwritten)
 		add(fs, FINDING_WARNING, "heap_overwritten",
 		    "%" PRIu64 " blocks were handed out again without a free in between",
@@ -203,5 +222,10 @@ struct json_t *finding_json(const struct finding *f)
 	}
 	if (f->count)
 		js_set_u64(obj, "count", f->count);
+	if (f->free) {
+		js_set_u64(obj, "t", f->free->t);
+		js_set(obj, "tid", js_signed(f->free->tid));
+		js_set_hex(obj, "addr", f->free->addr);
+	}
 	return obj;
 }

@@ -17,6 +17,7 @@ struct finding {
 	bool has_range;
 	uint64_t start, end;
 	uint64_t count;			/* 0: none */
+	const struct heap_finding *free;	/* the trace's, or NULL */
 };
 
 struct findings {

@@ -15,32 +15,11 @@ struct raw_op {
 	bool has_null;			/* the second one: an allocation that failed */
 };
 
-/* Give an operation its meaning; @t is the stamp of the one before and becomes this one's. */
-static inline bool make_op(const struct raw_op *raw, uint64_t base, uint64_t *t, struct heap_op *op)
+void heap_ops_fini(struct heap_ops *ops)
 {
-	const int64_t *v = raw->v;
-	size_t n = raw->nr;
-
-	if (n < 2 || n == 3 || v[0] < 0 || __builtin_add_overflow(*t, (uint64_t)v[0], t))
-		return false;
-	*op = (struct heap_op){ .t = *t, .addr = base + (uint64_t)v[1], .kind = HEAP_FREE };
-	if (n == 2)
-		return !raw->has_null;
-	if (v[2] < 0 || v[3] < 0 || v[3] > UINT32_MAX)
-		return false;
-	op->size = v[2];
-	op->stack = v[3];
-	op->kind = raw->has_null ? HEAP_FAILED : HEAP_ALLOC;
-	if (n == 5)
-		return v[4] >= 0;
-	if (n == 6) {
-		if (v[5] < 0)
-			return false;
-		op->old = base + (uint64_t)v[4];
-		op->released = (uint64_t)v[5] < *t ? *t - (uint64_t)v[5] : 0;
-		op->kind = raw->has_null ? HEAP_FAILED : HEAP_REALLOC;
-	}
-	return true;
+	alloc_free(ops->list);
+	alloc_free(ops->ends);
+	*ops = (struct heap_ops){ .list = NULL };
 }
 
 static struct heap_op *next_op(struct heap_ops *ops)
@@ -49,115 +28,32 @@ static struct heap_op *next_op(struct heap_ops *ops)
 	return &ops->list[ops->nr++];
 }
 
-/* The scanner: a cursor that becomes NULL at the first byte it does not expect. */
-
-static inline const char *scan_word(const char *p, const char *end, const char *word)
+/* Give an operation its meaning; @t is the stamp of the one before and becomes this one's. */
+static bool make_op(const struct raw_op *raw, uint64_t base, uint64_t *t, struct heap_ops *ops)
 {
-	size_t n = strlen(word);
+	const int64_t *v = raw->v;
+	size_t n = raw->nr;
+	struct heap_op op;
 
-	return p && (size_t)(end - p) >= n && !memcmp(p, word, n) ? p + n : NULL;
-}
-
-/* A JSON integer in the range of int64_t, without the least one. */
-static inline const char *scan_integer(const char *p, const char *end, int64_t *ret)
-{
-	bool is_negative = p < end && *p == '-';
-	uint64_t n = 0;
-	const char *digits;
-
-	p += is_negative;
-	digits = p;
-	for (; p < end && *p >= '0' && *p <= '9'; p++) {
-		if (n > INT64_MAX / 10 - 1)
-			return NULL;
-		n = n * 10 + (uint64_t)(*p - '0');
-	}
-	if (p == digits || (*digits == '0' && p - digits > 1))
-		return NULL;
-	*ret = is_negative ? -(int64_t)n : (int64_t)n;
-	return p;
-}
-
-static const char *scan_hex(const char *p, const char *end, uint64_t *ret)
-{
-	const char *digits = p;
-	uint64_t n = 0;
-
-	for (; p < end && p - digits < 16; p++) {
-		if (*p >= '0' && *p <= '9')
-			n = n << 4 | (uint64_t)(*p - '0');
-		else if (*p >= 'a' && *p <= 'f')
-			n = n << 4 | (uint64_t)(*p - 'a' + 10);
-		else
-			break;
-	}
-	*ret = n;
-	return p == digits ? NULL : p;
-}
-
-static inline const char *scan_op(const char *p, const char *end, struct raw_op *raw)
-{
-	raw->nr = 0;
-	raw->has_null = false;
-	for (;;) {
-		if (raw->nr == 1 && end - p > 4 && *p == 'n') {
-			if (memcmp(p, "null", 4))
-				return NULL;
-			raw->has_null = true;
-			raw->v[raw->nr++] = 0;
-			p += 4;
-		} else {
-			p = scan_integer(p, end, &raw->v[raw->nr++]);
-		}
-		if (!p || p == end)
-			return NULL;
-		if (*p == ']')
-			return p + 1;
-		if (*p++ != ',' || raw->nr == 6)
-			return NULL;
-	}
-}
-
-static const char *scan_head(const char *p, const char *end, int64_t *tid, uint64_t *t0)
-{
-	int64_t t = -1;
-
-	p = scan_word(p, end, "{\"ev\":\"heap\",\"tid\":");
-	p = p ? scan_integer(p, end, tid) : NULL;
-	p = scan_word(p, end, ",\"t0\":");
-	p = p ? scan_integer(p, end, &t) : NULL;
-	*t0 = t;
-	return t < 0 ? NULL : scan_word(p, end, ",\"base\":\"0x");
-}
-
-bool heapline_scan_head(const char *text, size_t len, int64_t *tid, uint64_t *t0)
-{
-	return scan_head(text, text + len, tid, t0);
-}
-
-bool heapline_scan(const char *text, size_t len, struct heap_ops *ops)
-{
-	const char *end = text + len, *p;
-	uint64_t t, base;
-	struct raw_op raw;
-	int64_t tid;
-
-	ops->nr = 0;
-	p = scan_head(text, end, &tid, &t);
-	p = p ? scan_hex(p, end, &base) : NULL;
-	p = scan_word(p, end, "\",\"ops\":[");
-	if (!p || p == end)
+	if (n < 2 || n == 3 || v[0] < 0 || __builtin_add_overflow(*t, (uint64_t)v[0], t))
 		return false;
-	while (*p == '[') {
-		p = scan_op(p + 1, end, &raw);
-		if (!p || p == end || !make_op(&raw, base, &t, next_op(ops)))
+	op = (struct heap_op){ .t = *t, .addr = base + (uint64_t)v[1], .kind = HEAP_FREE };
+	if (n > 2) {
+		if (v[2] < 0 || v[3] < 0 || v[3] > UINT32_MAX || (n > 4 && v[n - 1] < 0))
 			return false;
-		if (*p != ',')
-			break;
-		if (++p == end || *p != '[')
-			return false;
+		op.size = v[2];
+		op.stack = v[3];
+		op.kind = raw->has_null ? HEAP_FAILED : HEAP_ALLOC;
+	} else if (raw->has_null) {
+		return false;
 	}
-	return scan_word(p, end, "]}") == end;
+	if (n == 6 && !raw->has_null)
+		*next_op(ops) = (struct heap_op){
+			.t = (uint64_t)v[5] < *t ? *t - (uint64_t)v[5] : 0,
+			.addr = base + (uint64_t)v[4], .kind = HEAP_REALLOC,
+		};
+	*next_op(ops) = op;
+	return true;
 }
 
 static bool parse_op(const struct json_t *v, struct raw_op *raw)
@@ -195,7 +91,7 @@ static int parse_ops(const struct json_t *doc, struct heap_ops *ops, struct reco
 		return -EINVAL;
 	}
 	for (i = 0; i < js_len(list); i++) {
-		if (parse_op(js_at(list, i), &raw) && make_op(&raw, base, &t, next_op(ops)))
+		if (parse_op(js_at(list, i), &raw) && make_op(&raw, base, &t, ops))
 			continue;
 		snprintf(err->text, sizeof(err->text), "heap: ops[%zu] is not a heap operation", i);
 		return -EINVAL;

@@ -11,26 +11,34 @@
 
 #include "record.h"
 
+/* A realloc is two operations: HEAP_REALLOC, by which the old block goes, and HEAP_ALLOC. */
 enum { HEAP_FREE, HEAP_ALLOC, HEAP_REALLOC, HEAP_FAILED };
 
 struct heap_op {
-	uint64_t t, addr, size;
-	uint64_t old, released;		/* HEAP_REALLOC: the old block and when it went */
+	uint64_t t, addr, size;		/* no size where a block goes */
 	uint32_t stack;
 	uint8_t kind;
 };
 
-/* Operations, grown as needed and used again for each line. */
+/* Operations, grown as needed and used again for each line. Zeroed, it is empty. */
 struct heap_ops {
 	struct heap_op *list;
 	size_t nr, cap;
+	uint32_t *ends;			/* the scanner's own */
+	size_t cap_ends;
 };
+
+void heap_ops_fini(struct heap_ops *ops);
 
 /* @t0 of a line in the recorder's form, and its @tid. Return: whether it is one. */
 bool heapline_scan_head(const char *text, size_t len, int64_t *ret_tid, uint64_t *ret_t0);
 
+/* Bytes behind a line that heapline_scan() reads, whatever they are. */
+enum { HEAPLINE_PAD = 64 };
+
 /**
  * heapline_scan() - The operations of a line in the recorder's form.
+ * @text: HEAPLINE_PAD bytes more than @len can be read.
  *
  * Return: whether it is one; if not @ops is undefined.
  */

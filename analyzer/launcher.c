@@ -40,7 +40,7 @@ static const struct setting {
 	{"output", "VMTRACE_OUT", "FILE", "where the trace goes; %p pid, %e program, %t time"},
 	{"capture", "VMTRACE_CAPTURE", "symbols|libc|all", "how calls are captured"},
 	{"verify", "VMTRACE_VERIFY", "event|N|checkpoint|final|off", "when to ask the kernel"},
-	{"heap", "VMTRACE_HEAP", "all|off", "record malloc and its family"},
+	{"heap", "VMTRACE_HEAP", "all|sample:BYTES|off", "record malloc and its family, or a sample"},
 	{"stacks", "VMTRACE_STACKS", "DEPTH|off", "greatest depth of call stacks"},
 	{"frames", "VMTRACE_FRAMES", "off|final|checkpoint", "record physical frames"},
 	{"checkpoint", "VMTRACE_CHECKPOINT", "SECONDS|SIGUSR1|SIGUSR2", "check and count while it runs"},

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 
 #include "alloc.h"
+#include "frame_name.h"
 #include "layout.h"
 #include "layout_frames.h"
 #include "layout_pieces.h"
@@ -63,8 +64,8 @@ static bool is_from_malloc(struct build *b, const struct layout_maker *maker, ui
 	if (!maker || site == LAYOUT_NO_SITE)
 		return false;
 	s = &b->program.sites[site];
-	return layout_frame_is_malloc(s->frames[0]) ||
-	       (s->nr_frames > 1 && layout_frame_is_malloc(s->frames[1]) &&
+	return frame_is_malloc(s->frames[0]) ||
+	       (s->nr_frames > 1 && frame_is_malloc(s->frames[1]) &&
 		maker->origin != TRACE_ORIGIN_RAW);
 }
 
@@ -310,7 +311,7 @@ static void add_vma(struct build *b, const struct vma *vma)
 
 static int by_live(const void *a, const void *b)
 {
-	const struct heap_site *x = a, *y = b;
+	const struct heap_sum *x = a, *y = b;
 
 	return (x->live_bytes < y->live_bytes) - (x->live_bytes > y->live_bytes);
 }
@@ -322,6 +323,12 @@ static int by_live_min(const void *a, const void *b)
 	return (x->live_bytes.max < y->live_bytes.max) - (x->live_bytes.max > y->live_bytes.max);
 }
 
+/* What a sample leaves to chance would be a finding in one run and none in the next. */
+static bool has_whole_heap(const struct build *b)
+{
+	return !strcmp(b->trace.header.heap, "all");
+}
+
 /* Stacks that differ in offsets only are one site. */
 static void add_heap(struct build *b)
 {
@@ -331,6 +338,8 @@ static void add_heap(struct build *b)
 	struct table of_site;
 	bool is_new;
 
+	if (!has_whole_heap(b))
+		return;
 	table_init(&of_site, sizeof(uint64_t));
 	if (h->nr_sites)
 		qsort(h->sites, h->nr_sites, sizeof(*h->sites), by_live);
@@ -399,7 +408,7 @@ static void add_totals(struct build *b)
 	}
 	if (b->has_page_tables)
 		set_total(b, LAYOUT_page_table_bytes, b->page_tables);
-	if (strcmp(b->trace.header.heap, "off")) {
+	if (has_whole_heap(b)) {
 		set_total(b, LAYOUT_heap_peak_bytes, b->trace.heap.peak_bytes);
 		set_total(b, LAYOUT_heap_thread_peaks_bytes, b->trace.heap.thread_peaks_bytes);
 		set_total(b, LAYOUT_heap_live_bytes, b->trace.heap.live_bytes);
@@ -457,7 +466,9 @@ int layout_add_trace(struct layout *layout, struct reader *reader, unsigned int 
 		     size_t err_size)
 {
 	static const struct view view = { .name = "layout", .flags = VIEW_HEAP | VIEW_AGAIN };
-	struct options opt = { .no_symbols = flags & LAYOUT_NO_SYMBOLS };
+	struct options opt = {
+		.no_symbols = flags & LAYOUT_NO_SYMBOLS, .at = { MOMENT_END, 0 },
+	};
 	struct build *b = alloc_zeroed(sizeof(*b));
 	int ret, heap_err;
 
@@ -466,7 +477,7 @@ int layout_add_trace(struct layout *layout, struct reader *reader, unsigned int 
 	trace_open_reader(&b->trace, &view, &opt, reader);
 	ret = trace_read(&b->trace, b, NULL, take_record);
 	if (b->trace.has_header && (!ret || flags & LAYOUT_PARTIAL)) {
-		heap_err = heap_run(&b->trace.heap, &b->trace.reader);
+		heap_err = trace_run_heap(&b->trace);
 		ret = ret ? ret : heap_err;
 	}
 	b->trace.is_damaged = ret;

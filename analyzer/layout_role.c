@@ -138,8 +138,7 @@ static bool in_module(const struct trace *tr, const struct vma *vma, struct layo
 	return true;
 }
 
-/* PROT_NONE and NORESERVE, one or two heaps long, by libc: only new_heap() of glibc maps like that. */
-static bool is_arena(const struct vma *vma, const struct layout_maker *maker)
+bool layout_is_arena(const struct vma *vma, const struct layout_maker *maker)
 {
 	const struct mm_call *call = &maker->call;
 	uint64_t heap = vma->vm_start & ~(ARENA_BYTES - 1);
@@ -157,7 +156,7 @@ static enum layout_role role_of_anonymous(const struct vma *vma, const struct la
 							     LAYOUT_THREAD_GUARD;
 	if (vma->vm_flags & VM_EXEC)
 		return LAYOUT_JIT;
-	if (maker && is_arena(vma, maker))
+	if (maker && layout_is_arena(vma, maker))
 		return LAYOUT_ARENA;
 	return from_malloc ? LAYOUT_MALLOC_MMAP : LAYOUT_ANONYMOUS;
 }

@@ -25,6 +25,12 @@ struct layout_kind {
 struct layout_kind layout_kind_of(struct trace *trace, const struct vma *vma,
 				  const struct layout_maker *maker, bool from_malloc);
 
+/*
+ * Whether @vma is in one of glibc's arenas: PROT_NONE and NORESERVE, one or two heaps long, by libc,
+ * which only new_heap() maps.
+ */
+bool layout_is_arena(const struct vma *vma, const struct layout_maker *maker);
+
 /* VM_* bits that matter, as the two-letter words of smaps' VmFlags; allocated. */
 char *layout_flags(uint64_t vm_flags);
 

@@ -14,7 +14,4 @@
 /* Return: the site's index in @program, LAYOUT_NO_SITE for no stack. */
 uint32_t layout_site_of(struct layout_program *program, struct trace *trace, uint32_t stack);
 
-/* Whether the function @frame "function (module)" hands out heap memory, or belongs to what does. */
-bool layout_frame_is_malloc(const char *frame);
-
 #endif

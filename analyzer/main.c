@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * vmtrace-report: the command line. A table of views, a table of options, and what is done with the
- * traces one after the other.
+ * vmtrace-report: the command line. A table of views, and what is done with the traces one after the
+ * other.
  */
 #include <errno.h>
 #include <getopt.h>
@@ -13,14 +13,15 @@
 #include "alloc.h"
 #include "commands.h"
 #include "json.h"
+#include "options.h"
 #include "out.h"
 #include "report.h"
 #include "suggest.h"
 #include "tree.h"
 
 static const struct view *const views[] = {
-	&view_summary, &view_maps, &view_events, &view_mm, &view_heap, &view_leaks, &view_frames,
-	&view_verify,
+	&view_summary, &view_maps, &view_events, &view_mm, &view_heap, &view_leaks,
+	&view_fragmentation, &view_frames, &view_verify,
 };
 
 static const struct {
@@ -34,21 +35,6 @@ static const struct {
 
 enum { NR_COMMANDS = sizeof(commands) / sizeof(commands[0]) };
 enum { NR_VIEWS = sizeof(views) / sizeof(views[0]) };
-
-static const struct option long_options[] = {
-	{ "help", no_argument, NULL, 'h' },
-	{ "version", no_argument, NULL, 'V' },
-	{ "json", no_argument, NULL, 'j' },
-	{ "partial", no_argument, NULL, 'p' },
-	{ "no-symbols", no_argument, NULL, 'y' },
-	{ "at", required_argument, NULL, 'a' },
-	{ "own", no_argument, NULL, 'o' },
-	{ "why", no_argument, NULL, 'w' },
-	{ "stacks", no_argument, NULL, 's' },
-	{ "call", required_argument, NULL, 'c' },
-	{ "limit", required_argument, NULL, 'l' },
-	{ NULL, 0, NULL, 0 },
-};
 
 /* Options every view has; the others are taken where view->takes lists them. */
 static const char general_options[] = "hVjpy";
@@ -75,12 +61,12 @@ static void print_help(const struct view *view)
 	}
 	printf("%s\nViews:\n", usage_text);
 	for (i = 0; i < NR_VIEWS; i++)
-		printf("  %-10s %s%s\n", views[i]->name, views[i]->brief, i ? "" : " (default)");
+		printf("  %-13s %s%s\n", views[i]->name, views[i]->brief, i ? "" : " (default)");
 	printf("\nCommands on several traces at once:\n");
 	for (i = 0; i < NR_COMMANDS; i++)
-		printf("  %-10s %s\n", commands[i].name, commands[i].brief);
-	printf("\nOptions:\n%s\nExit status: 0 fine, 2 the input or the call is unusable.\n",
-	       general_help);
+		printf("  %-13s %s\n", commands[i].name, commands[i].brief);
+	printf("\nOptions:\n%s\nExit status: 0 fine, 1 --fail found something, 2 the input or the call "
+	       "is unusable.\n", general_help);
 }
 
 static int unusable_word(const char *what, const char *typed, const struct suggestion *best,
@@ -113,71 +99,16 @@ static int unknown_option(const char *typed)
 	const char *word = typed + strspn(typed, "-");
 	const struct option *opt;
 
-	for (opt = long_options; opt->name; opt++)
+	for (opt = options_long; opt->name; opt++)
 		suggest(&best, word, opt->name);
 	return unusable_word("option", typed, &best, "--");
 }
 
-static int bad_argument(const char *option, const char *arg)
+static void report_error(const char *text)
 {
-	fprintf(stderr, "vmtrace-report: --%s: '", option);
-	out_name(stderr, arg);
-	fputs("' is no valid value (see --help)\n", stderr);
-	return -EINVAL;
-}
-
-static int parse_number(const char *text, uint64_t *ret)
-{
-	char *end;
-
-	errno = 0;
-	*ret = strtoull(text, &end, 10);
-	return *text < '0' || *text > '9' || *end || errno ? -EINVAL : 0;
-}
-
-static int parse_call(const char *text)
-{
-	int i;
-
-	for (i = 0; i < MM_OP_COUNT; i++)
-		if (!strcmp(record_call_names[i], text))
-			return i;
-	return -EINVAL;
-}
-
-/* Return: 0 or -EINVAL after a message. */
-static int take_option(struct options *opt, int c, const char *arg)
-{
-	switch (c) {
-	case 'j':
-		opt->json = true;
-		return 0;
-	case 'p':
-		opt->partial = true;
-		return 0;
-	case 'y':
-		opt->no_symbols = true;
-		return 0;
-	case 'o':
-		opt->own = true;
-		return 0;
-	case 'w':
-		opt->why = true;
-		return 0;
-	case 's':
-		opt->stacks = true;
-		return 0;
-	case 'a':
-		return moment_parse(arg, &opt->at) ? bad_argument("at", arg) : 0;
-	case 'c':
-		opt->call = parse_call(arg);
-		return opt->call < 0 ? bad_argument("call", arg) : 0;
-	case 'l':
-		opt->has_limit = true;
-		return parse_number(arg, &opt->limit) ? bad_argument("limit", arg) : 0;
-	default:
-		return -EINVAL;
-	}
+	fputs("vmtrace-report: ", stderr);
+	out_name(stderr, text);
+	fputc('\n', stderr);
 }
 
 static const struct view *find_view(const char *name)
@@ -188,13 +119,6 @@ static const struct view *find_view(const char *name)
 		if (!strcmp(views[i]->name, name))
 			return views[i];
 	return NULL;
-}
-
-static void report_error(const char *text)
-{
-	fputs("vmtrace-report: ", stderr);
-	out_name(stderr, text);
-	fputc('\n', stderr);
 }
 
 /* Show one trace. @list: where JSON goes if there are several, else NULL. */
@@ -219,6 +143,8 @@ static int run_trace(const struct view *view, const struct options *opt, const c
 		if (!opt->partial || !trace.has_header)
 			status = EXIT_UNUSABLE;
 	}
+	if (status == EXIT_OK && trace.is_refused)
+		status = EXIT_REGRESSION;
 	trace_close(&trace);
 	return status;
 }
@@ -284,7 +210,7 @@ static int parse_options(struct command *cmd, int argc, char **argv)
 	int c;
 
 	opterr = 0;
-	while ((c = getopt_long(argc, argv, ":hV", long_options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, ":hV", options_long, NULL)) != -1) {
 		if (c == '?')
 			return unknown_option(argv[optind - 1]);
 		if (c == ':') {
@@ -294,7 +220,7 @@ static int parse_options(struct command *cmd, int argc, char **argv)
 		}
 		cmd->wants_help |= c == 'h';
 		cmd->wants_version |= c == 'V';
-		if (c != 'h' && c != 'V' && take_option(&cmd->opt, c, optarg))
+		if (c != 'h' && c != 'V' && options_take(&cmd->opt, c, optarg))
 			return EXIT_UNUSABLE;
 		if (!strchr(general_options, c) && nr_given < sizeof(cmd->given) - 1)
 			cmd->given[nr_given++] = c;
@@ -308,7 +234,7 @@ static int check_options(const struct command *cmd)
 	const char *c;
 
 	for (c = cmd->given; *c; c++) {
-		const struct option *o = long_options;
+		const struct option *o = options_long;
 
 		if (strchr(cmd->view->takes, *c))
 			continue;
@@ -327,6 +253,41 @@ static bool is_misspelt_view(const char *word)
 	return strcmp(word, "-") && !strpbrk(word, "./") && access(word, F_OK);
 }
 
+static int run_view(struct command *cmd, int argc, char **argv)
+{
+	int status = parse_options(cmd, argc, argv);
+
+	if (status != EXIT_OK)
+		return status;
+	if (optind < argc)
+		cmd->view = find_view(argv[optind]);
+	if (cmd->wants_version) {
+		printf("vmtrace-report %s\n", VMTRACE_VERSION);
+		return finish(EXIT_OK);
+	}
+	if (cmd->wants_help) {
+		print_help(cmd->view);
+		return finish(EXIT_OK);
+	}
+	if (cmd->view)
+		optind++;
+	else if (optind < argc && is_misspelt_view(argv[optind]))
+		return unknown_view(argv[optind]);
+	else
+		cmd->view = &view_summary;
+	if (optind == argc) {
+		fprintf(stderr, "%svmtrace-report: no trace was given (see --help)\n",
+			argc == 1 ? usage_text : "");
+		return EXIT_UNUSABLE;
+	}
+	status = check_options(cmd);
+	if (status != EXIT_OK)
+		return status;
+	cmd->opt.terminal = isatty(STDOUT_FILENO);
+	cmd->opt.colour = out_wants_colour(stdout);
+	return finish(run_traces(cmd->view, &cmd->opt, argv + optind, argc - optind));
+}
+
 int main(int argc, char **argv)
 {
 	struct command cmd = { .opt = { .at = { MOMENT_END, 0 }, .call = -1 } };
@@ -335,35 +296,7 @@ int main(int argc, char **argv)
 	for (i = 0; i < NR_COMMANDS && argc > 1; i++)
 		if (!strcmp(argv[1], commands[i].name))
 			return finish(commands[i].run(argc - 1, argv + 1));
-	status = parse_options(&cmd, argc, argv);
-	if (status != EXIT_OK)
-		return status;
-	if (optind < argc)
-		cmd.view = find_view(argv[optind]);
-	if (cmd.wants_version) {
-		printf("vmtrace-report %s\n", VMTRACE_VERSION);
-		return finish(EXIT_OK);
-	}
-	if (cmd.wants_help) {
-		print_help(cmd.view);
-		return finish(EXIT_OK);
-	}
-	if (cmd.view)
-		optind++;
-	else if (optind < argc && is_misspelt_view(argv[optind]))
-		return unknown_view(argv[optind]);
-	else
-		cmd.view = &view_summary;
-	if (optind == argc) {
-		fprintf(stderr, "%svmtrace-report: no trace was given (see --help)\n",
-			argc == 1 ? usage_text : "");
-		return EXIT_UNUSABLE;
-	}
-	status = check_options(&cmd);
-	if (status != EXIT_OK)
-		return status;
-	cmd.opt.terminal = isatty(STDOUT_FILENO);
-	cmd.opt.colour = out_wants_colour(stdout);
-	cmd.opt.progress = isatty(STDERR_FILENO);
-	return finish(run_traces(cmd.view, &cmd.opt, argv + optind, argc - optind));
+	status = run_view(&cmd, argc, argv);
+	suppress_fini(&cmd.opt.suppressions);
+	return status;
 }

@@ -18,6 +18,8 @@
 
 #include "alloc.h"
 #include "json.h"
+#include "spool.h"
+#include "unpack.h"
 
 enum { READ_BYTES = 1 << 18 };
 
@@ -45,40 +47,49 @@ static int fail_errno(struct reader *r, const char *what)
 	return -err;
 }
 
-/* Copy what can only be read once to a file without a name. */
-static int spool(struct reader *r)
-{
-	FILE *file = tmpfile();
-	char *chunk;
-	ssize_t n;
-	int fd = -1;
-
-	if (!file)
-		return fail_errno(r, "temporary file");
-	chunk = alloc_array(READ_BYTES, 1);
-	while ((n = read(r->fd, chunk, READ_BYTES)) > 0 || (n < 0 && errno == EINTR))
-		if (n > 0 && fwrite(chunk, 1, n, file) != (size_t)n)
-			break;
-	alloc_free(chunk);
-	if (n || fflush(file) || (fd = fcntl(fileno(file), F_DUPFD_CLOEXEC, 3)) < 0) {
-		int err = fail_errno(r, n < 0 ? "" : "temporary file");
-
-		fclose(file);
-		return err;
-	}
-	fclose(file);
-	if (r->fd != STDIN_FILENO)
-		close(r->fd);
-	r->fd = fd;
-	r->is_seekable = true;
-	return lseek(fd, 0, SEEK_SET) < 0 ? fail_errno(r, "") : 0;
-}
-
 static int start_window(struct reader *r)
 {
 	r->cap = 2 * READ_BYTES;
 	r->buf = alloc_array(r->cap, 1);
 	return 0;
+}
+
+/* Whether the file is compressed; a pipe can't be asked without reading from it. */
+static bool is_packed(const struct reader *r)
+{
+	char head[4];
+	ssize_t n = pread(r->fd, head, sizeof(head), 0);
+
+	return n > 0 && unpack_is_packed(head, n);
+}
+
+/* Read from a copy, made of all there is to be read. */
+static int read_copy(struct reader *r, uint64_t bytes)
+{
+	struct spool spool;
+
+	if (spool_copy(&spool, r->fd, bytes))
+		return reader_fail(r, 0, "%s", spool.error);
+	if (r->fd != STDIN_FILENO)
+		close(r->fd);
+	r->fd = spool.fd;
+	r->is_seekable = true;
+	memcpy(r->damage, spool.damage, sizeof(r->damage));
+	return 0;
+}
+
+/* @r->fd is open: find out how it has to be read. @bytes: its size, 0 if it is not known. */
+static int start(struct reader *r, bool can_seek, bool seekable, uint64_t bytes)
+{
+	r->is_open = true;
+	r->is_seekable = can_seek && !is_packed(r);
+	if (!r->is_seekable && seekable) {
+		if (read_copy(r, bytes))
+			return -EIO;
+	} else if (!r->is_seekable) {
+		r->unpack = unpack_new(r->fd);
+	}
+	return start_window(r);
 }
 
 int reader_open(struct reader *r, const char *path, bool seekable)
@@ -97,10 +108,8 @@ int reader_open(struct reader *r, const char *path, bool seekable)
 		errno = EISDIR;
 		return fail_errno(r, "");
 	}
-	r->is_seekable = S_ISREG(st.st_mode) && !lseek(r->fd, 0, SEEK_CUR);
-	if (seekable && !r->is_seekable && spool(r))
-		return -EIO;
-	return start_window(r);
+	return start(r, S_ISREG(st.st_mode) && !lseek(r->fd, 0, SEEK_CUR), seekable,
+		     S_ISREG(st.st_mode) ? st.st_size : 0);
 }
 
 int reader_open_memory(struct reader *r, const char *path, const void *data, size_t len)
@@ -111,7 +120,7 @@ int reader_open_memory(struct reader *r, const char *path, const void *data, siz
 	*r = (struct reader){ .path = path, .fd = memfd_create("trace", MFD_CLOEXEC) };
 	if (r->fd < 0)
 		return fail_errno(r, "");
-	r->is_open = r->is_seekable = true;
+	r->is_open = true;
 	for (; done < len; done += n) {
 		n = write(r->fd, (const char *)data + done, len - done);
 		if (n <= 0)
@@ -119,13 +128,14 @@ int reader_open_memory(struct reader *r, const char *path, const void *data, siz
 	}
 	if (lseek(r->fd, 0, SEEK_SET) < 0)
 		return fail_errno(r, "");
-	return start_window(r);
+	return start(r, true, true, len);
 }
 
 void reader_close(struct reader *r)
 {
 	if (r->is_open && r->fd != STDIN_FILENO)
 		close(r->fd);
+	unpack_free(r->unpack);
 	js_free(r->doc);
 	js_free(r->header_doc);
 	js_free(r->old_header_doc);
@@ -134,6 +144,7 @@ void reader_close(struct reader *r)
 	alloc_free(r->buf);
 	alloc_free(r->heap_buf);
 	r->is_open = false;
+	r->unpack = NULL;
 	r->buf = r->heap_buf = NULL;
 	r->doc = r->header_doc = r->old_header_doc = NULL;
 }
@@ -150,9 +161,48 @@ int reader_rewind(struct reader *r)
 	r->start = r->end = 0;
 	r->offset = r->line = r->nr_lines = r->nr_torn = r->nr_unknown = 0;
 	r->nr_missing = r->seq = 0;
+	r->heap_bytes = 0;
 	r->nr_stacks = 0;
 	r->at_eof = false;
 	return 0;
+}
+
+void reader_show_progress(struct reader *r)
+{
+	struct stat st;
+
+	progress_begin(&r->progress, "reading",
+		       r->is_seekable && !fstat(r->fd, &st) ? st.st_size : 0);
+}
+
+void reader_show_heap_progress(struct reader *r, unsigned int times)
+{
+	r->heap_bytes_read = 0;
+	progress_begin(&r->progress, "heap:", times * r->heap_bytes);
+}
+
+/* Read into the window. Return: the number of bytes, 0 at the end, -errno with the error set. */
+static ssize_t read_more(struct reader *r)
+{
+	char *to = r->buf + r->end;
+	size_t room = r->cap - r->end;
+	ssize_t n;
+
+	if (r->unpack) {
+		n = unpack_read(r->unpack, to, room);
+		if (n == -EBADMSG)
+			return reader_fail(r, r->nr_lines + 1, "%s", unpack_damage(r->unpack));
+		errno = n < 0 ? -n : 0;
+	} else {
+		do {
+			n = read(r->fd, to, room);
+		} while (n < 0 && errno == EINTR);
+	}
+	if (n < 0)
+		return fail_errno(r, "");
+	if (!n && *r->damage)
+		return reader_fail(r, r->nr_lines + 1, "%s", r->damage);
+	return n;
 }
 
 /* Read more behind buf[end]. Return: 1, 0 at the end of the file, -errno. */
@@ -171,11 +221,10 @@ static int fill(struct reader *r)
 	}
 	if (r->cap - r->end < READ_BYTES)
 		r->buf = alloc_grow(r->buf, r->cap, &r->cap, 1);
-	do {
-		n = read(r->fd, r->buf + r->end, r->cap - r->end);
-	} while (n < 0 && errno == EINTR);
+	progress_at(&r->progress, r->offset + (r->end - r->start));
+	n = read_more(r);
 	if (n < 0)
-		return fail_errno(r, "");
+		return n;
 	r->end += n;
 	r->at_eof = !n;
 	return n > 0;
@@ -210,7 +259,7 @@ static int skip_torn(struct reader *r)
 static int fail_no_header(struct reader *r)
 {
 	static const struct { const char *magic, *tool; } packed[] = {
-		{ "\x1f\x8b", "gzip" }, { "\x28\xb5\x2f\xfd", "zstd" }, { "\xfd" "7zXZ", "xz" },
+		{ "BZh", "bzip2" }, { "\xfd" "7zXZ", "xz" },
 	};
 	size_t i;
 
@@ -365,6 +414,7 @@ int reader_next(struct reader *r, struct record *rec)
 	if (rec->ev == TRACE_HEAP) {
 		rec->heap.offset = r->offset;
 		rec->heap.length = len;
+		r->heap_bytes += len;
 	}
 	r->nr_unknown += rec->ev == TRACE_NR_EVENTS;
 	advance(r, len);
@@ -376,7 +426,8 @@ static int read_at(struct reader *r, uint64_t line, uint64_t offset, size_t leng
 {
 	size_t done = 0;
 
-	r->heap_buf = alloc_grow(r->heap_buf, length, &r->heap_cap, 1);
+	r->heap_buf = alloc_grow(r->heap_buf, length + HEAPLINE_PAD, &r->heap_cap, 1);
+	memset(r->heap_buf + length, 0, HEAPLINE_PAD);
 	while (done < length) {
 		ssize_t n = pread(r->fd, r->heap_buf + done, length - done, offset + done);
 
@@ -397,6 +448,8 @@ int reader_heap_line(struct reader *r, uint64_t line, uint64_t offset, size_t le
 	struct record_error why = { "" };
 	int err;
 
+	r->heap_bytes_read += length;
+	progress_at(&r->progress, r->heap_bytes_read);
 	err = read_at(r, line, offset, length);
 	if (err || heapline_scan(r->heap_buf, length, ops))
 		return err;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reads a trace line by line: bounded memory whatever its size, and no trust in its content.
+ * Reads a trace line by line: bounded memory whatever its size, and no trust in its content. It may
+ * be compressed; positions count its plain bytes.
  *
  * What the format allows is passed over: blank lines, the zeros of a preallocated tail, the rest of
  * a record that was being written when the process was killed (counted as torn). Everything else
@@ -13,6 +14,7 @@
 #define VMTRACE_ANALYZER_READER_H
 
 #include "heapline.h"
+#include "progress.h"
 #include "record.h"
 
 #define READER_LINE_MAX (64u << 20)	/* bytes */
@@ -21,6 +23,9 @@ struct reader {
 	const char *path;		/* for messages; "-" is standard input */
 	int fd;
 	bool is_open, is_seekable;
+	struct unpack *unpack;		/* what is read as it comes: a pipe, compressed; else NULL */
+	char damage[160];		/* why the temporary file ends early, "" if it does not */
+	struct progress progress;
 
 	char *buf;			/* window over the file */
 	size_t cap, start, end;		/* capacity, first unread byte, end of data */
@@ -32,6 +37,8 @@ struct reader {
 	uint64_t nr_missing;		/* calls, by the gaps in their numbers */
 	uint64_t seq;			/* of the last call */
 	uint32_t nr_stacks;		/* nodes defined so far */
+	uint64_t heap_bytes;		/* of the heap lines located */
+	uint64_t heap_bytes_read;	/* by reader_heap_line() */
 
 	struct json_t *doc;		/* of the record handed out */
 	bool has_header;
@@ -46,7 +53,8 @@ struct reader {
 
 /**
  * reader_open() - Start reading @path.
- * @seekable: the caller will come back to earlier lines; a pipe is copied to a temporary file.
+ * @seekable: the caller will come back to earlier lines: what comes through a pipe or compressed is
+ *            copied to a temporary file.
  *
  * Return: 0, or -errno with reader->error set. reader_close() is right in both cases.
  */
@@ -65,6 +73,12 @@ int reader_next(struct reader *reader, struct record *rec);
 
 /* Start again at the first line. Only for readers opened seekable. */
 int reader_rewind(struct reader *reader);
+
+/* Show how far the reading has come from here on, up to progress_end(). */
+void reader_show_progress(struct reader *reader);
+
+/* The same for the heap lines, which will be read @times times. */
+void reader_show_heap_progress(struct reader *reader, unsigned int times);
 
 /**
  * reader_heap_line() - Read one heap line again, with its operations.

@@ -45,6 +45,7 @@ struct rec_header {
 	struct json_t *self_test;	/* object or NULL */
 	const char *verify_mode, *verify_source;
 	const char *heap, *frames;
+	uint64_t heap_sample;		/* bytes; 0 unless heap is "sample" */
 	uint64_t stacks;
 	bool pfn_visible;
 	bool has_parent;

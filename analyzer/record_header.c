@@ -16,6 +16,7 @@ static const struct field header_fields[] = {
 	FIELD(struct rec_header, exe, NULLABLE, F_STR),
 	FIELD(struct rec_header, argv, NULLABLE, F_STRINGS),
 	FIELD(struct rec_header, heap, OPTIONAL, F_STR),
+	FIELD(struct rec_header, heap_sample, OPTIONAL, F_U64),
 	FIELD(struct rec_header, frames, OPTIONAL, F_STR),
 	FIELD(struct rec_header, stacks, OPTIONAL, F_U64),
 	FIELD(struct rec_header, reason, OPTIONAL, F_STR),
@@ -158,6 +159,8 @@ int decode_header(struct decode *d, struct record *rec)
 	}
 	if (h->vsyscall && !record_perms(h->vsyscall, &flags))
 		return bad(d->err, "vsyscall is no permission string");
+	if (!strcmp(h->heap, "sample") != !!h->heap_sample)
+		return bad(d->err, "heap \"sample\" and a heap_sample go together");
 	if (h->rules > UINT32_MAX || h->max_map_count > UINT32_MAX)
 		return bad(d->err, "rules or max_map_count is out of range");
 	return 0;

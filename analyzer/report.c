@@ -82,41 +82,66 @@ static int take_record(struct trace *tr, const struct record *rec)
 		stacks_add_module(&tr->stacks, &rec->module);
 	} else if (rec->ev == TRACE_STACK) {
 		stacks_add(&tr->stacks, &rec->stack);
-	} else if (rec->ev == TRACE_HEAP && tr->view->flags & VIEW_HEAP) {
-		heap_locate(&tr->heap, rec);
 	}
+	if (tr->view->flags & VIEW_HEAP)
+		heap_locate(&tr->heap, rec);
+	if (rec->ev == TRACE_CALL && rec->call.seq <= tr->opt->at.value)
+		tr->at_t = rec->t;
 	return 0;
-}
-
-static void show_progress(const struct trace *tr, uint64_t *next)
-{
-	if (!tr->opt->progress || tr->reader.offset < *next)
-		return;
-	*next = tr->reader.offset + (64 << 20);
-	fprintf(stderr, "\rvmtrace-report: %" PRIu64 " MiB", tr->reader.offset >> 20);
 }
 
 int trace_read(struct trace *tr, void *state,
 	       bool (*stop)(struct trace *trace, void *state, const struct record *rec),
 	       void (*record)(struct trace *trace, void *state, const struct record *rec))
 {
-	uint64_t next_progress = 64 << 20;
 	struct record rec;
 	int err;
 
+	reader_show_progress(&tr->reader);
 	while ((err = reader_next(&tr->reader, &rec)) > 0) {
-		show_progress(tr, &next_progress);
-		if (stop && stop(tr, state, &rec))
-			return 0;
+		if (stop && stop(tr, state, &rec)) {
+			err = 0;
+			goto out_progress;
+		}
 		err = take_record(tr, &rec);
 		if (err)
 			break;
 		if (record && rec.ev != TRACE_NR_EVENTS)
 			record(tr, state, &rec);
 	}
-	if (next_progress > 64 << 20)
-		fputs("\r\033[K", stderr);
 	replay_finish(&tr->replay);
+out_progress:
+	progress_end(&tr->reader.progress);
+	return err;
+}
+
+/* When the moment asked for was; UINT64_MAX: at the end. That of the peak is known later. */
+static uint64_t heap_moment(const struct trace *tr)
+{
+	const struct moment *at = &tr->opt->at;
+
+	if (at->kind == MOMENT_START)
+		return 0;
+	if (at->kind == MOMENT_TIME)
+		return at->value;
+	return at->kind == MOMENT_EVENT && at->value <= tr->reader.seq ? tr->at_t : UINT64_MAX;
+}
+
+int trace_run_heap(struct trace *tr)
+{
+	bool to_peak = tr->opt->at.kind == MOMENT_PEAK;
+	struct heap *h = &tr->heap;
+	int err;
+
+	tr->heap_t = heap_moment(tr);
+	reader_show_heap_progress(&tr->reader, to_peak ? 2 : 1);
+	err = to_peak ? heap_run_until_peak(h, &tr->reader) :
+			heap_run_until(h, &tr->reader, tr->heap_t);
+	progress_end(&tr->reader.progress);
+	if (to_peak)
+		tr->heap_t = h->peak_t;
+	else if (tr->heap_t == UINT64_MAX)
+		tr->heap_t = tr->t_last > h->peak_t ? tr->t_last : h->peak_t;
 	return err;
 }
 
@@ -130,7 +155,7 @@ int trace_run(struct trace *tr, struct json_t **ret_json)
 	if (!*tr->reader.error)
 		err = trace_read(tr, state, view->stop, view->record);
 	if (tr->has_header && view->flags & VIEW_HEAP) {
-		int heap_err = heap_run(&tr->heap, &tr->reader);
+		int heap_err = trace_run_heap(tr);
 
 		err = err ? err : heap_err;
 	}

@@ -13,22 +13,29 @@
 #include <stdio.h>
 
 #include "heap.h"
+#include "heap_groups.h"
 #include "reader.h"
 #include "replay.h"
 #include "stacks.h"
+#include "suppress.h"
 #include "symbols.h"
 
 struct json_t;
 
 /* What the command line may ask for; a view says which of these it takes. */
 struct options {
-	bool json, partial, no_symbols, colour, progress;
+	bool json, partial, no_symbols, colour;
 	bool terminal;			/* output goes to one: names are escaped even in maps */
 	bool own, why, stacks;
 	struct moment at;
 	int call;			/* enum mm_op, -1: all */
 	uint64_t limit;			/* 0: all */
 	bool has_limit;
+	enum heap_by heap_by;
+	enum heap_sort heap_sort;
+	bool has_heap_sort, timeline;
+	struct suppressions suppressions;
+	bool fail;			/* what was found is a failure */
 };
 
 struct view;
@@ -47,7 +54,10 @@ struct trace {
 	struct rec_header header;	/* points into the reader's first line */
 	uint64_t t_last;		/* greatest stamp seen */
 	uint64_t nr_records[TRACE_NR_EVENTS];
+	uint64_t at_t;			/* when the last call up to opt->at was made */
+	uint64_t heap_t;		/* the moment that heap stands at */
 	bool is_damaged;		/* reading ended with an error */
+	bool is_refused;		/* a view that was asked to fail found a reason */
 };
 
 enum {
@@ -78,7 +88,7 @@ struct view {
 };
 
 extern const struct view view_summary, view_maps, view_events, view_mm, view_heap, view_leaks,
-	view_frames, view_verify;
+	view_fragmentation, view_frames, view_verify;
 
 /**
  * trace_open() - Get ready to read @path for @view.
@@ -111,6 +121,13 @@ int trace_run(struct trace *trace, struct json_t **ret_json);
 int trace_read(struct trace *trace, void *state,
 	       bool (*stop)(struct trace *trace, void *state, const struct record *rec),
 	       void (*record)(struct trace *trace, void *state, const struct record *rec));
+
+/**
+ * trace_run_heap() - After the records, the heap lines up to opt->at.
+ *
+ * Return: 0, or -errno with trace->reader.error set.
+ */
+int trace_run_heap(struct trace *trace);
 
 /* Forget what was read and stand before the first line again. */
 int trace_rewind(struct trace *trace);

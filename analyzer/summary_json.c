@@ -3,6 +3,7 @@
  * The summary for programs. Other programs depend on these members: add, don't rename.
  */
 #include "findings.h"
+#include "heap_figures.h"
 #include "json.h"
 #include "summary.h"
 
@@ -107,24 +108,24 @@ static struct json_t *json_mm(const struct trace *tr, const struct summary *s)
 	return obj;
 }
 
-static struct json_t *json_heap(const struct trace *tr)
+static struct json_t *json_heap(struct trace *tr)
 {
-	const struct heap *h = &tr->heap;
+	struct heap *h = &tr->heap;
+	struct heap_sum all = heap_whole(h);
 	struct json_t *obj = js_object();
 
 	js_set_str(obj, "mode", tr->header.heap);
-	js_set_u64(obj, "allocations", h->allocations);
-	js_set_u64(obj, "frees", h->frees);
-	js_set_u64(obj, "live_blocks", h->live_blocks);
-	js_set_u64(obj, "live_bytes", h->live_bytes);
-	js_set_u64(obj, "peak_bytes", h->peak_bytes);
-	js_set_u64(obj, "peak_blocks", h->peak_blocks);
+	if (h->sample_bytes)
+		js_set_u64(obj, "sample_bytes", h->sample_bytes);
+	heap_json_sum(obj, &all);
 	js_set_u64(obj, "peak_t", h->peak_t);
+	js_set_u64(obj, "frees", h->frees);
 	js_set_u64(obj, "reallocations", h->reallocations);
 	js_set_u64(obj, "failed", h->failed);
 	js_set_u64(obj, "unknown_frees", h->unknown_frees);
+	js_set_u64(obj, "double_frees", h->double_frees);
+	js_set_u64(obj, "invalid_frees", h->invalid_frees);
 	js_set_u64(obj, "overwritten", h->overwritten);
-	js_set_u64(obj, "bytes", h->bytes);
 	return obj;
 }
 

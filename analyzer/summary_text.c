@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "findings.h"
+#include "heap_figures.h"
 #include "json.h"
 #include "out.h"
 #include "summary.h"
@@ -141,19 +142,24 @@ static void text_mm(const struct trace *tr, const struct summary *s)
 			tr->header.pfn_visible ? "visible" : "hidden");
 }
 
-static void text_heap(const struct trace *tr)
+static void text_heap(struct trace *tr)
 {
-	const struct heap *h = &tr->heap;
-	char a[OUT_SIZE_MAX], b[OUT_SIZE_MAX], t[OUT_SIZE_MAX];
+	struct heap *h = &tr->heap;
+	struct heap_sum all = heap_whole(h);
+	char a[HEAP_FIGURE_MAX], b[HEAP_FIGURE_MAX], t[OUT_SIZE_MAX];
 
 	if (!strcmp(tr->header.heap, "off")) {
 		fputs("heap      not recorded\n", tr->out);
 		return;
 	}
-	fprintf(tr->out, "heap      %" PRIu64 " allocations, %" PRIu64 " frees; peak %s at %s s\n",
-		h->allocations, h->frees, out_size(a, h->peak_bytes), out_time(t, h->peak_t));
-	fprintf(tr->out, "          at the end %s live in %" PRIu64 " blocks\n",
-		out_size(b, h->live_bytes), h->live_blocks);
+	fprintf(tr->out, "heap      %s allocations, %" PRIu64 " frees; peak %s at %s s\n",
+		heap_text(a, &all, HEAP_ALLOCATIONS), h->frees, heap_text(b, &all, HEAP_PEAK_BYTES),
+		out_time(t, h->peak_t));
+	fprintf(tr->out, "          at the end %s live in %s blocks\n",
+		heap_text(a, &all, HEAP_LIVE_BYTES), heap_text(b, &all, HEAP_LIVE_BLOCKS));
+	if (h->sample_bytes)
+		fprintf(tr->out, "          estimated: one block for about %s was recorded\n",
+			out_size(t, h->sample_bytes));
 }
 
 static void text_findings(struct trace *tr, const struct summary *s)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A hash table from 64-bit keys to values of one size, with open addressing: for the live blocks of
- * a heap and for what is counted per call stack. Memory is proportional to the entries there are.
+ * A hash table from 64-bit keys to values of one size, with open addressing: for what is
+ * counted per call stack, thread, or address. Memory is proportional to the entries there are.
  */
 #ifndef VMTRACE_ANALYZER_TABLE_H
 #define VMTRACE_ANALYZER_TABLE_H

@@ -86,9 +86,15 @@ bool capture_is_uffd_api(uint64_t request);
  */
 void capture_alloc(const void *block, size_t size, size_t align, const void *frame);
 void capture_free(const void *block);
-uint64_t capture_stamp(void);
-void capture_realloc(const void *block, size_t size, const void *old, uint64_t before_ns,
+void capture_realloc(const void *block, size_t size, const void *old, uint64_t released_ns,
 		     const void *frame);
+
+/* Before realloc() of @block: when that was, 0 if it is none of the blocks recorded. */
+uint64_t capture_release(const void *block);
+/* It was a free(). */
+void capture_freed(const void *block, uint64_t released_ns);
+/* It has failed: the block lives on. */
+void capture_keep(const void *block, uint64_t released_ns);
 
 /* Before any stack is taken. @stack_end: the stack pointer that the program began with. */
 void capture_stack_init(uintptr_t stack_end);

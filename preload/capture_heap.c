@@ -57,49 +57,99 @@ static inline uint32_t stack_of(struct thread *t, const void *frame)
 	return capture_stack_from(t, &from);
 }
 
-uint64_t capture_stamp(void)
+/* Is a new block recorded? */
+static inline bool takes(struct thread_local_state *self, const void *block, size_t size)
 {
-	return clock_before_release();
+	if (__builtin_expect(!config.heap_sample, true))
+		return true;
+	if (!sample_hits(&self->sample, size))
+		return false;
+	if (sample_insert((uint64_t)(uintptr_t)block))
+		return true;
+	recorder_lost("heap", "memory", 1);
+	return false;
+}
+
+/* Is its end, then? */
+static inline bool has_taken(const void *block)
+{
+	return __builtin_expect(!config.heap_sample, true) || sample_remove((uint64_t)(uintptr_t)block);
+}
+
+uint64_t capture_release(const void *block)
+{
+	return has_taken(block) ? clock_before_release() | 1 : 0;
+}
+
+void capture_keep(const void *block, uint64_t released_ns)
+{
+	if (config.heap_sample && released_ns && !sample_insert((uint64_t)(uintptr_t)block))
+		recorder_lost("heap", "memory", 1);
 }
 
 void capture_alloc(const void *block, size_t size, size_t align, const void *frame)
 {
 	struct thread_local_state *self = thread_state();
-	struct thread *t = enter(self);
+	struct thread *t;
 	uint64_t now;
 
+	if (block && !takes(self, block, size))
+		return;
+	t = enter(self);
 	if (!t)
 		return;
 	/* At once: waiting for the counter then waits for the allocator only. */
 	now = clock_after_acquisition();
 	heap_stream_alloc(&t->heap, t->tid, now, (uint64_t)(uintptr_t)block, size, align,
-			    stack_of(t, frame));
+			  stack_of(t, frame));
+	leave(self);
+}
+
+static inline void record_free(const void *block, uint64_t released_ns)
+{
+	struct thread_local_state *self = thread_state();
+	struct thread *t = enter(self);
+
+	if (!t)
+		return;
+	heap_stream_free(&t->heap, t->tid, released_ns ? released_ns : clock_before_release(),
+			 (uint64_t)(uintptr_t)block);
 	leave(self);
 }
 
 void capture_free(const void *block)
 {
-	struct thread_local_state *self = thread_state();
-	struct thread *t = block ? enter(self) : NULL;
-
-	if (!t)
-		return;
-	heap_stream_free(&t->heap, t->tid, clock_before_release(), (uint64_t)(uintptr_t)block);
-	leave(self);
+	if (block && has_taken(block))
+		record_free(block, 0);
 }
 
-void capture_realloc(const void *block, size_t size, const void *old, uint64_t before_ns,
+void capture_freed(const void *block, uint64_t released_ns)
+{
+	if (released_ns)
+		record_free(block, released_ns);
+}
+
+void capture_realloc(const void *block, size_t size, const void *old, uint64_t released_ns,
 		     const void *frame)
 {
 	struct thread_local_state *self = thread_state();
-	struct thread *t = enter(self);
+	struct thread *t;
 	uint64_t now;
 
+	if (!released_ns) {
+		capture_alloc(block, size, 0, frame);
+		return;
+	}
+	if (!takes(self, block, size)) {
+		record_free(old, released_ns);
+		return;
+	}
+	t = enter(self);
 	if (!t)
 		return;
 	now = clock_after_acquisition();
 	heap_stream_realloc(&t->heap, t->tid, now, (uint64_t)(uintptr_t)block, size,
-			      stack_of(t, frame), (uint64_t)(uintptr_t)old,
-			      now > before_ns ? now - before_ns : 0);
+			    stack_of(t, frame), (uint64_t)(uintptr_t)old,
+			    now > released_ns ? now - released_ns : 0);
 	leave(self);
 }

@@ -5,6 +5,7 @@
 
 #include "arena.h"
 #include "capture.h"
+#include "clock.h"
 #include "config.h"
 #include "frames.h"
 #include "lock.h"
@@ -111,6 +112,7 @@ void checkpoint_record(const char *why, bool frames, uint64_t seq)
 	jsonw_event(w, "checkpoint");
 	jsonw_num(w, "t", (int64_t)recorder_now());
 	jsonw_str(w, "why", why);
+	jsonw_num(w, "drift_ns", clock_drift());
 	recorder_commit(w);
 	if (config.verify >= VERIFY_CHECKPOINT || (config.verify == VERIFY_FINAL && final))
 		verify_all(&capture_mm, why, seq);

@@ -109,6 +109,13 @@ static bool set_procmap(struct config *c, const char *value)
 
 static bool set_heap(struct config *c, const char *value)
 {
+	static const char sample[] = "sample:";
+
+	if (!strncmp(value, sample, sizeof(sample) - 1)) {
+		c->heap = true;
+		return parse_number(value + sizeof(sample) - 1, 1, 1u << 30, &c->heap_sample);
+	}
+	c->heap_sample = 0;
 	c->heap = strcmp(value, "off") != 0;
 	return !c->heap || !strcmp(value, "all");
 }
@@ -177,7 +184,7 @@ static const struct variable {
 	{ "VMTRACE_CAPTURE", set_capture, "symbols, libc or all" },
 	{ "VMTRACE_VERIFY", set_verify, "event, a number, checkpoint, final or off" },
 	{ "VMTRACE_PROCMAP", set_procmap, "query or text" },
-	{ "VMTRACE_HEAP", set_heap, "all or off" },
+	{ "VMTRACE_HEAP", set_heap, "all, sample:BYTES or off" },
 	{ "VMTRACE_STACKS", set_stacks, "a depth from 1 to 256, or off" },
 	{ "VMTRACE_FRAMES", set_frames, "off, final or checkpoint" },
 	{ "VMTRACE_CHECKPOINT", set_checkpoint, "seconds, SIGUSR1 or SIGUSR2" },

@@ -21,6 +21,7 @@ struct config {
 	uint32_t verify_every;		/* VERIFY_EVERY: check each n-th event */
 	bool maps_text;			/* VMTRACE_PROCMAP=text: don't use PROCMAP_QUERY */
 	bool heap;
+	uint32_t heap_sample;		/* bytes between recorded points, on average; 0: every block */
 	uint32_t stacks;		/* frames, 0: off */
 	enum config_frames frames;
 	uint32_t checkpoint_seconds;	/* 0: none */

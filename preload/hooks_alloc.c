@@ -156,21 +156,28 @@ ALLOCATORS(ALLOCATOR)
 	}
 DEALLOCATORS(DEALLOCATOR)
 
-/* One that releases for a size of 0 gives nothing back, as in glibc, or a new block. */
+/* As realloc() in hooks_heap.c: for a size of 0 comes a block, or the old one was freed. */
 static void *reallocate(returns_block *next_function, size_t size, word a, word b, word c,
 			const void *frame)
 {
 	void *old = (void *)a, *p;
-	uint64_t before;
+	uint64_t released;
 
-	if (old && !size)
-		capture_free(old);
-	before = capture_stamp();
-	p = next_function(a, b, c);
-	if (old && size && p)
-		capture_realloc(p, size, old, before, frame);
-	else if (p || !old || size)
+	if (!old) {
+		p = next_function(a, b, c);
 		capture_alloc(p, size, 0, frame);
+		return p;
+	}
+	released = capture_release(old);
+	p = next_function(a, b, c);
+	if (p) {
+		capture_realloc(p, size, old, released, frame);
+	} else if (size) {
+		capture_keep(old, released);
+		capture_alloc(NULL, size, 0, frame);
+	} else {
+		capture_freed(old, released);
+	}
 	return p;
 }
 
@@ -196,11 +203,13 @@ POSIX_ALLOCATORS(POSIX_ALLOCATOR)
 static returns_size *next_xallocx;
 static size_t hook_xallocx(word a, word b, word c, word d)
 {
-	uint64_t before = capture_stamp();
+	uint64_t released = capture_release((void *)a);
 	size_t size = next_xallocx(a, b, c, d);
 
 	if (size >= b)
-		capture_realloc((void *)a, b, (void *)a, before, FRAME);
+		capture_realloc((void *)a, b, (void *)a, released, FRAME);
+	else
+		capture_keep((void *)a, released);
 	return size;
 }
 

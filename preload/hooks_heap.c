@@ -109,22 +109,29 @@ static void *move_from_pool(void *old, size_t size)
 
 EXPORT void *realloc(void *old, size_t size)
 {
-	uint64_t before;
+	uint64_t released;
 	void *p;
 
 	if (in_pool(old))
 		return move_from_pool(old, size);
 	if (!ready())
 		return pool_alloc(size, 0);
-	/* In glibc realloc(p, 0) is free(p); where it is not, what comes back is a new block. */
-	if (old && !size)
-		capture_free(old);
-	before = capture_stamp();
-	p = next.realloc_(old, size);
-	if (old && size && p)
-		capture_realloc(p, size, old, before, FRAME);
-	else if (p || !old || size)
+	if (!old) {
+		p = next.realloc_(NULL, size);
 		capture_alloc(p, size, 0, FRAME);
+		return p;
+	}
+	released = capture_release(old);
+	p = next.realloc_(old, size);
+	if (p) {
+		capture_realloc(p, size, old, released, FRAME);
+	} else if (size) {
+		capture_keep(old, released);
+		capture_alloc(NULL, size, 0, FRAME);
+	} else {
+		/* In glibc realloc(p, 0) is free(p); where it is not, there is a new block. */
+		capture_freed(old, released);
+	}
 	return p;
 }
 

@@ -38,6 +38,7 @@
 #include "patch.h"
 #include "process.h"
 #include "recorder.h"
+#include "sample.h"
 #include "selftest.h"
 #include "sink.h"
 #include "snapshot.h"
@@ -81,7 +82,9 @@ static void put_config(struct jsonw *w)
 			  config.verify == VERIFY_CHECKPOINT ? "checkpoint" : "event");
 	jsonw_str(w, "source", kmaps_has_query() ? "query" : "text");
 	jsonw_object_end(w);
-	jsonw_str(w, "heap", config.heap ? "all" : "off");
+	jsonw_str(w, "heap", !config.heap ? "off" : config.heap_sample ? "sample" : "all");
+	if (config.heap_sample)
+		jsonw_num(w, "heap_sample", config.heap_sample);
 	jsonw_num(w, "stacks", config.stacks);
 	jsonw_str(w, "frames", config.frames == FRAMES_OFF ? "off" :
 		  config.frames == FRAMES_FINAL ? "final" : "checkpoint");
@@ -332,7 +335,8 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 	tls.depth++;
 	thread_init();
 	modules_init();
-	if (!arena_init() && recorder_init() && stacks_init() && !sink_open(false)) {
+	if (!arena_init() && recorder_init() && stacks_init() &&
+	    (!config.heap_sample || sample_init(config.heap_sample)) && !sink_open(false)) {
 		if (config.stacks) {
 			tls.unwinding = true;
 			/* The kernel puts argc there, and the arguments behind it. */

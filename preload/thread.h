@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "heap_stream.h"
+#include "sample.h"
 #include "walk.h"
 
 #define THREAD_STACKS 1024	/* entries of the stack cache, a power of two */
@@ -46,6 +47,7 @@ struct thread_local_state {
 	uint32_t thread_stack;		/* of the thread being made, 0: none is */
 	int tid;
 	struct thread *thread;
+	struct sample sample;
 	bool other_process;		/* a task that shares our memory, but is no thread of ours */
 	bool has_turn;			/* thread_turn_take() */
 	bool shared;			/* the block: tasks without one of their own run on it */

@@ -19,16 +19,17 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const struct view *const views[] = {
-	&view_summary, &view_maps, &view_events, &view_mm, &view_heap, &view_leaks, &view_frames,
-	&view_verify,
+	&view_summary, &view_maps, &view_events, &view_mm, &view_heap, &view_leaks,
+	&view_fragmentation, &view_frames, &view_verify,
 };
 
 static const struct options variants[] = {
 	{ .no_symbols = true, .at = { MOMENT_END, 0 }, .call = -1, .stacks = true },
 	{ .no_symbols = true, .at = { MOMENT_PEAK, 0 }, .call = -1, .json = true, .why = true,
-	  .own = true, .stacks = true },
+	  .own = true, .stacks = true, .heap_by = HEAP_BY_FUNCTION, .timeline = true },
 	{ .no_symbols = true, .at = { MOMENT_EVENT, 2 }, .call = MM_MMAP, .why = true,
-	  .colour = true, .terminal = true, .limit = 1, .has_limit = true },
+	  .colour = true, .terminal = true, .limit = 1, .has_limit = true,
+	  .heap_by = HEAP_BY_THREAD, .timeline = true, .fail = true },
 };
 
 static void run(const struct view *view, const struct options *opt, const uint8_t *data,

@@ -146,7 +146,7 @@ static void test_heap_lines(void)
 	CHECK_EQ(reader_heap_line(&r, rec[2].line, rec[2].heap.offset, rec[2].heap.length, &ops) < 0,
 		 true);
 	CHECK_STR(r.error, "t:4: heap: ops[0] is not a heap operation");
-	free(ops.list);
+	heap_ops_fini(&ops);
 	reader_close(&r);
 }
 

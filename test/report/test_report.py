@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 
-VIEWS = ("summary", "maps", "events", "mm", "heap", "leaks", "frames", "verify")
+VIEWS = ("summary", "maps", "events", "mm", "heap", "leaks", "fragmentation", "frames", "verify")
 faults = 0
 
 
@@ -132,6 +132,10 @@ def command_line(report):
             (["maps", "--at", "99999999999999999999", "small.json"], 2, "is no valid value"),
             (["events", "--call", "open", "small.json"], 2, "'open' is no valid value"),
             (["heap", "--limit", "-1", "small.json"], 2, "'-1' is no valid value"),
+            (["heap", "--by", "colour", "small.json"], 2, "--by: 'colour' is no valid value"),
+            (["heap", "--sort", "colour", "small.json"], 2, "--sort: 'colour' is no valid value"),
+            (["leaks", "--suppressions", "/absent", "small.json"], 2, "/absent: No such file"),
+            (["summary", "--fail", "small.json"], 2, "the view 'summary' has no option '--fail'"),
             (["heap", "--why", "small.json"], 2, "the view 'heap' has no option '--why'"),
             (["absent.json"], 2, "absent.json: No such file or directory"),
             (["."], 2, ".: Is a directory"),

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+/* Heap operations as text: every number, and a line that is whole after every operation. */
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "digits.h"
+#include "heap_stream.h"
+
+#define LINE_BYTES 4096
+
+static int failures;
+
+#define CHECK(condition, ...) do { \
+	if (!(condition)) { \
+		failures++; \
+		printf("%s:%d: ", __FILE__, __LINE__); \
+		printf(__VA_ARGS__); \
+		putchar('\n'); \
+	} \
+} while (0)
+
+/* In place of the recorder's: one chunk, one line after the other. */
+bool heap_stream_begin(struct heap_stream *s, int tid, uint64_t ns, uint64_t addr)
+{
+	int n;
+
+	if (s->len + 256 > s->size)
+		return false;
+	n = snprintf(s->chunk + s->len, s->size - s->len,
+		     "{\"ev\":\"heap\",\"tid\":%d,\"t0\":%llu,\"base\":\"0x%llx\",\"ops\":[]}\n", tid,
+		     (unsigned long long)ns, (unsigned long long)addr);
+	s->chunk[s->len + (size_t)n] = '\n';
+	s->len += (size_t)n;
+	s->first = s->len;
+	s->base = addr;
+	s->last_ns = ns;
+	s->limit = s->len + LINE_BYTES;
+	return true;
+}
+
+static void check_number(uint64_t value)
+{
+	char got[64], wanted[32];
+	uint64_t text;
+	unsigned int nr;
+
+	*digits_put(got, value) = '\0';
+	snprintf(wanted, sizeof(wanted), "%llu", (unsigned long long)value);
+	CHECK(!strcmp(got, wanted), "%s, not %s", got, wanted);
+	if (value >= 1000000)
+		return;
+	nr = heap_op_digits((uint32_t)value, &text);
+	memcpy(got, &text, sizeof(text));
+	got[nr] = '\0';
+	CHECK(!strcmp(got, wanted), "%s, not %s", got, wanted);
+}
+
+static void test_numbers(void)
+{
+	uint64_t value;
+
+	for (value = 0; value < 2000000; value++)
+		check_number(value);
+	for (; value < UINT64_MAX / 2; value += value / 100 + 7)
+		check_number(value);
+	check_number(999999999);
+	check_number(1000000000);
+	check_number(INT64_MAX);
+	check_number(UINT64_MAX);
+}
+
+static json_int_t number(const json_t *op, size_t i)
+{
+	return json_integer_value(json_array_get(op, i));
+}
+
+/* The last operation of the last line, which must be all there is but newlines. */
+static json_t *read_last(const struct heap_stream *s, size_t line)
+{
+	json_error_t error;
+	json_t *doc, *ops, *op;
+	size_t i;
+
+	CHECK(s->chunk[s->len - 1] == '\n', "no newline at the end");
+	for (i = s->len; i < s->len + 8; i++)
+		CHECK(s->chunk[i] == '\n', "behind the line: %d", s->chunk[i]);
+	doc = json_loadb(s->chunk + line, s->len - line, 0, &error);
+	CHECK(doc, "%s in %.*s", error.text, (int)(s->len - line), s->chunk + line);
+	if (!doc)
+		return NULL;
+	ops = json_object_get(doc, "ops");
+	op = json_incref(json_array_get(ops, json_array_size(ops) - 1));
+	json_decref(doc);
+	return op;
+}
+
+static uint64_t random_state = 88172645463325252ull;
+
+/* Numbers of all lengths. */
+static uint64_t any(unsigned int bits)
+{
+	random_state ^= random_state << 13;
+	random_state ^= random_state >> 7;
+	random_state ^= random_state << 17;
+	return random_state >> 1 >> (63 - bits + random_state % (bits + 1));
+}
+
+static void test_operations(void)
+{
+	static char chunk[1 << 20];
+	struct heap_stream s = { .chunk = chunk, .size = sizeof(chunk) };
+	uint64_t ns = 5, addr, old, size, align, last;
+	size_t line = 0;
+	uint32_t stack;
+	bool is_new;
+	json_t *op;
+	int i;
+
+	memset(chunk, '\n', sizeof(chunk));
+	for (i = 0; i < 20000 && s.len + 512 < s.size; i++) {
+		last = s.last_ns;
+		ns += any(22);
+		addr = 0x10000000 + any(46);
+		old = 0x10000000 + any(46);
+		size = any(40);
+		stack = (uint32_t)any(31);
+		align = i % 5 ? 0 : 1ull << any(4);
+		is_new = s.len >= s.limit || ns - last >= 1000000;
+		if (is_new)
+			line = s.len;
+		switch (i % 4) {
+		case 0:
+			heap_stream_free(&s, 7, ns, addr);
+			break;
+		case 1:
+			heap_stream_realloc(&s, 7, ns, addr, size, stack, old, any(30));
+			break;
+		case 2:
+			heap_stream_alloc(&s, 7, ns, 0, size, 0, stack);
+			break;
+		default:
+			heap_stream_alloc(&s, 7, ns, addr, size, align, stack);
+		}
+		op = read_last(&s, line);
+		if (!op)
+			return;
+		CHECK(number(op, 0) == (json_int_t)(is_new ? 0 : ns - last), "dt %lld",
+		      (long long)number(op, 0));
+		if (i % 4 == 2)
+			CHECK(json_is_null(json_array_get(op, 1)), "failed, but at an address");
+		else
+			CHECK(s.base + (uint64_t)number(op, 1) == addr, "addr %lld",
+			      (long long)number(op, 1));
+		if (i % 4)
+			CHECK(number(op, 2) == (json_int_t)size && number(op, 3) == stack,
+			      "size %lld stack %lld", (long long)number(op, 2), (long long)number(op, 3));
+		if (i % 4 == 1)
+			CHECK(s.base + (uint64_t)number(op, 4) == old, "old %lld", (long long)number(op, 4));
+		if (i % 4 == 3)
+			CHECK(json_array_size(op) == (align ? 5u : 4u) && number(op, 4) == (json_int_t)align,
+			      "align %lld", (long long)number(op, 4));
+		json_decref(op);
+	}
+	CHECK(i > 5000, "only %d operations", i);
+}
+
+int main(void)
+{
+	digits_init();
+	test_numbers();
+	test_operations();
+	return failures != 0;
+}
