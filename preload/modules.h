@@ -22,6 +22,12 @@ void modules_refresh(void);
 /* fork child: its trace begins with the modules that its parent's had. Under the capture lock. */
 void modules_tell_again(void);
 
+/*
+ * fork child: does a thread that was left behind hold the loader's lock on its list, for which
+ * dl_iterate_phdr() would wait for ever? True, too, if the lock is not known and there were threads.
+ */
+bool modules_loader_is_stuck(void);
+
 bool modules_is_vmtrace(uintptr_t ip);
 /* Memory of an object that is there only because of vmtrace. */
 bool modules_is_own(uint64_t addr);

@@ -41,6 +41,8 @@ struct thread_local_state {
 	volatile bool self_test;	/* calls are counted, not recorded */
 	volatile bool locked;		/* this thread holds the capture lock */
 	volatile bool waits;		/* or waits for it */
+	volatile bool lends;		/* or forks, and has others wait for it */
+	bool forks;			/* at the site of libc's fork() */
 	volatile bool vfork_child;	/* another process runs on this thread's memory */
 	volatile int symbol_origin;	/* 1 + enum trace_origin of who called brk() or sbrk(), 0: none */
 	bool clone_shares;		/* the clone under way makes a vfork_child */
@@ -113,16 +115,21 @@ struct thread *thread_self(void);
  * The gate around what takes locks that fork() copies: the unwinder's and the loader's. A child
  * forked while another thread holds one of them could never unwind again.
  *
- *     thread:  thread_gate_enter() … unwind … thread_gate_leave()
+ *     thread:  if (thread_gate_enter()) { … unwind … thread_gate_leave() }
  *     fork:    thread_gate_close(): nobody is inside, and nobody goes in, until thread_gate_open()
+ *     child:   thread_gate_lock(): somebody was; nobody will ever go in
  *
  * Both sides store first and look then. @t may be NULL. Close before the capture lock is taken:
  * who is inside may need it to get out.
+ *
+ * thread_gate_enter() returns false where it must not be passed, or stays closed for long: who waits
+ * may hold what the fork waits for. thread_gate_close() returns false if somebody did not come out.
  */
-void thread_gate_enter(struct thread *t);
+bool thread_gate_enter(struct thread *t);
 void thread_gate_leave(struct thread *t);
-void thread_gate_close(void);
+bool thread_gate_close(void);
 void thread_gate_open(void);
+void thread_gate_lock(void);
 
 /* The caller is about to make a task that will share its block. */
 void thread_note_shared(void);
