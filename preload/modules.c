@@ -2,6 +2,7 @@
 /* dl_iterate_phdr() compared with a table of what was already told. */
 #include "modules.h"
 
+#include <dlfcn.h>
 #include <elf.h>
 #include <link.h>
 #include <pthread.h>
@@ -11,6 +12,7 @@
 #include "capture.h"
 #include "cfi.h"
 #include "lock.h"
+#include "next.h"
 #include "patch.h"
 #include "recorder.h"
 #include "sys.h"
@@ -487,12 +489,27 @@ void modules_refresh(void)
 	sys_restore_signals(&signals);
 }
 
+/*
+ * Another thread of the parent may have been unloading it, with dlclose(): then its headers, its name
+ * and what we know of it may be gone. Before that the loader forgets where it is.
+ */
+static bool is_there(const struct module *m)
+{
+	struct dl_find_object object;
+
+	if (!next.find_object_)
+		return true;
+	return !next.find_object_((void *)(uintptr_t)m->range.start, &object) &&
+	       (uintptr_t)object.dlfo_map_start == m->range.start;
+}
+
 void modules_tell_again(void)
 {
 	unsigned int i;
 
 	updating = 0;
 	for (i = 0; i < nr_modules; i++) {
+		modules[i].told = modules[i].told && is_there(&modules[i]);
 		if (modules[i].told)
 			tell(&modules[i]);
 	}
