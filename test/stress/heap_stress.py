@@ -30,7 +30,7 @@ def bench_of(build, tmp):
              "validator": pathlib.Path(harness.__file__).with_name("validate_trace.py")}
     beside = [build / "test/run/count_heap.so", build / "test/stress/toy_heap.so",
               build / "test/stress/heap_stress_library.so"]
-    return harness.Bench(argparse.Namespace(**files, beside=beside, unprivileged=False,
+    return harness.Bench(argparse.Namespace(**files, beside=beside, unprivileged=False, compressed=False,
                                             arguments=[]), tmp)
 
 
