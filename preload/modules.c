@@ -2,17 +2,17 @@
 /* dl_iterate_phdr() compared with a table of what was already told. */
 #include "modules.h"
 
-#include <dlfcn.h>
 #include <elf.h>
 #include <link.h>
 #include <pthread.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
 
 #include "bridge.h"
 #include "capture.h"
 #include "cfi.h"
 #include "lock.h"
-#include "next.h"
 #include "patch.h"
 #include "recorder.h"
 #include "sys.h"
@@ -22,7 +22,9 @@
 
 #define NR_MODULES 4096
 #define NR_OWN 4
+#define NR_HEADERS 64
 #define NR_LOCKS 8
+#define LOADER_TRIES 50	/* of a yield, and as many of a millisecond */
 
 struct range {
 	uint64_t start, end;
@@ -261,6 +263,28 @@ static void find_list_lock(void)
 		list_lock = NULL;
 }
 
+bool modules_take_loader(void)
+{
+	const struct timespec ms = { 0, 1000000 };
+	unsigned int i;
+
+	for (i = 0; list_lock && pthread_mutex_trylock((pthread_mutex_t *)(uintptr_t)list_lock); i++) {
+		if (i == 2 * LOADER_TRIES)
+			return false;
+		if (i < LOADER_TRIES)
+			sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+		else
+			sys_call(SYS_nanosleep, (long)&ms, 0, 0, 0, 0, 0);
+	}
+	return true;
+}
+
+void modules_give_loader(void)
+{
+	if (list_lock)
+		pthread_mutex_unlock((pthread_mutex_t *)(uintptr_t)list_lock);
+}
+
 bool modules_loader_is_stuck(void)
 {
 	return list_lock ? list_lock->lock : !thread_is_alone();
@@ -490,17 +514,24 @@ void modules_refresh(void)
 }
 
 /*
- * Another thread of the parent may have been unloading it, with dlclose(): then its headers, its name
- * and what we know of it may be gone. Before that the loader forgets where it is.
+ * Another thread of the parent may have been unloading it, with dlclose(): its headers go first, in one
+ * piece with all else that was mapped, then its name. Something else may be there by now. Where the
+ * kernel doesn't let us look it is taken to be there.
  */
 static bool is_there(const struct module *m)
 {
-	struct dl_find_object object;
+	static ElfW(Phdr) headers[NR_HEADERS];
+	struct dl_phdr_info info = m->info;
+	size_t bytes = info.dlpi_phnum * sizeof(headers[0]);
+	struct range range;
 
-	if (!next.find_object_)
+	if (sys_read_user(headers, m, sizeof(*m)) != sizeof(*m))
 		return true;
-	return !next.find_object_((void *)(uintptr_t)m->range.start, &object) &&
-	       (uintptr_t)object.dlfo_map_start == m->range.start;
+	if (bytes > sizeof(headers) || sys_read_user(headers, info.dlpi_phdr, bytes) != bytes)
+		return false;
+	info.dlpi_phdr = headers;
+	range = extent(&info);
+	return range.start == m->range.start && range.end == m->range.end;
 }
 
 void modules_tell_again(void)

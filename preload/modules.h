@@ -23,6 +23,15 @@ void modules_refresh(void);
 void modules_tell_again(void);
 
 /*
+ * The loader's lock on its list, for which dl_iterate_phdr() waits: its holder may be in free(), as
+ * dlclose() is, and the caller in malloc(). So it is tried, for a while, and held over what needs it.
+ *
+ * Context: hook path, signals blocked. Return: false, and it is not held.
+ */
+bool modules_take_loader(void);
+void modules_give_loader(void);
+
+/*
  * fork child: does a thread that was left behind hold the loader's lock on its list, for which
  * dl_iterate_phdr() would wait for ever? True, too, if the lock is not known and there were threads.
  */

@@ -13,6 +13,7 @@
 #include "arena.h"
 #include "capture.h"
 #include "lock.h"
+#include "modules.h"
 #include "sink.h"
 #include "sink_zstd.h"
 #include "sys.h"
@@ -60,12 +61,9 @@ static void on_thread_end(void *value)
 
 void thread_abandon(void)
 {
-	/* Under the lock signals are blocked: no jump can come from there. */
-	if (tls.depth && !tls.locked) {
+	/* Under the lock, and inside the gate, signals are blocked: no jump can come from there. */
+	if (tls.depth && !tls.locked)
 		tls.depth = 0;
-		tls.unwinding = false;
-		thread_gate_leave(tls.thread);
-	}
 }
 
 bool thread_enter(void)
@@ -173,28 +171,48 @@ static bool pass_gate(struct thread *t)
 	for (i = 0; t && i < GATE_WAIT; i++) {
 		__atomic_store_n(&t->in_gate, 1, __ATOMIC_SEQ_CST);
 		if (!__atomic_load_n(&gate_closed, __ATOMIC_SEQ_CST))
-			return true;
+			break;
 		__atomic_store_n(&t->in_gate, 0, __ATOMIC_SEQ_CST);
 		sleep_ms();
 	}
-	return !t;
-}
-
-bool thread_gate_enter(struct thread *t)
-{
-	if (gate_locked || !pass_gate(t))
+	if (t && i == GATE_WAIT)
 		return false;
 	if (tls_block.shared)
 		thread_turn_take();
 	return true;
 }
 
-void thread_gate_leave(struct thread *t)
+static void leave_gate(struct thread *t)
 {
 	if (tls_block.shared)
 		thread_turn_give();
 	if (t)
 		__atomic_store_n(&t->in_gate, 0, __ATOMIC_RELEASE);
+}
+
+bool thread_gate_enter(struct thread *t)
+{
+	uint64_t signals;
+
+	if (gate_locked)
+		return false;
+	sys_block_signals(&signals);
+	if (pass_gate(t)) {
+		if (modules_take_loader()) {
+			tls.gate_signals = signals;
+			return true;
+		}
+		leave_gate(t);
+	}
+	sys_restore_signals(&signals);
+	return false;
+}
+
+void thread_gate_leave(struct thread *t)
+{
+	modules_give_loader();
+	leave_gate(t);
+	sys_restore_signals(&tls.gate_signals);
 }
 
 /*

@@ -54,6 +54,7 @@ struct thread_local_state {
 	bool clone_shares;		/* the clone under way makes a vfork_child */
 	volatile unsigned char selector;	/* sud.c's, read by the kernel */
 	volatile uintptr_t raw_ip;	/* behind the system call that SIGSYS interrupted, or 0 */
+	uint64_t gate_signals;		/* the mask as it was outside of the gate */
 	uint32_t self_test_seen;	/* bits by enum mm_op */
 	uint32_t vfork_stack;		/* of the vfork under way */
 	uint32_t thread_stack;		/* of the thread being made, 0: none is */
@@ -118,7 +119,8 @@ static inline bool thread_is_alone(void)
 struct thread *thread_self(void);
 /*
  * The gate around what takes locks that fork() copies: the unwinder's and the loader's. A child
- * forked while another thread holds one of them could never unwind again.
+ * forked while another thread holds one of them could never unwind again. Inside signals are blocked,
+ * and the loader's lock is held.
  *
  *     thread:  if (thread_gate_enter()) { … unwind … thread_gate_leave() }
  *     fork:    thread_gate_close(): nobody is inside, and nobody goes in, until thread_gate_open()
@@ -127,8 +129,8 @@ struct thread *thread_self(void);
  * Both sides store first and look then. @t may be NULL. Close before the capture lock is taken:
  * who is inside may need it to get out.
  *
- * thread_gate_enter() returns false where it must not be passed, or stays closed for long: who waits
- * may hold what the fork waits for. thread_gate_close() returns false if somebody did not come out.
+ * thread_gate_enter() returns false where it must not be passed, or could not be for long: who waits
+ * may hold what the fork, or the loader's lock's holder, waits for. thread_gate_close() returns false if somebody did not come out.
  */
 bool thread_gate_enter(struct thread *t);
 void thread_gate_leave(struct thread *t);
