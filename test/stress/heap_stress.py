@@ -20,7 +20,9 @@ import test_heap  # noqa: E402
 
 WAYS = (("count_heap", "load"), ("count_heap", "fork"), ("count_heap", "load", "fork"),
         ("toy_heap", "load", "anywhere"), ("toy_heap", "load", "anywhere", "jump"),
-        ("toy_heap", "fork", "anywhere"), ("toy_heap", "load", "fork", "anywhere"))
+        ("toy_heap", "fork", "anywhere"), ("toy_heap", "load", "fork", "anywhere"),
+        ("toy_heap", "load", "fork", "anywhere", "jump"),
+        ("count_heap", "load", "fork", "tier=symbols"), ("count_heap", "load", "fork", "tier=all"))
 GENERATIONS = 40
 
 
