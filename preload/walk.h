@@ -45,9 +45,13 @@ struct walk_word {
 	uintptr_t addr, value;
 };
 
+/* Hashes of innermost frames: in one cache line, for most are not the one looked for. */
+struct walk_keys {
+	uint64_t key[WALK_WAYS];
+};
+
 /* A whole stack: its innermost frame, and the words that prove all others. */
 struct walk_path {
-	uint64_t key;		/* hash of the innermost frames */
 	uintptr_t ip, sp, bp;
 	uint32_t id;		/* the caller's name for it; 0: none is kept here */
 	uint32_t turn;		/* the least was kept first */
@@ -61,6 +65,7 @@ struct walk {
 	volatile uint32_t nr;	/* frames; written last, so that a jump out of here leaves a whole */
 
 	/* Whole stacks, in sets of WALK_WAYS, and their words. */
+	struct walk_keys *keys;
 	struct walk_path *paths;
 	struct walk_word *path_words;
 	uint32_t path_mask;		/* sets, less one */
