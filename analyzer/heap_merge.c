@@ -167,7 +167,10 @@ static inline void acquire(struct heap *h, uint32_t thread, const struct heap_op
 
 static void fail(struct heap *h, uint32_t thread, uint32_t stack)
 {
-	h->sites[site_of(h, stack)].failed++;
+	/* First: the array may move. */
+	uint32_t site = site_of(h, stack);
+
+	h->sites[site].failed++;
 	h->threads[thread].failed++;
 }
 

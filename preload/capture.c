@@ -59,7 +59,8 @@ void capture_set_on(bool value)
 		sys_madvise(page, MM_PAGE_SIZE, MADV_WIPEONFORK);
 	}
 	if (capture_alive != &not_alive)
-		*capture_alive = value;
+		*capture_alive = (char)(!value ? 0 : CAPTURE_ON | (config.heap && !config.heap_sample ?
+								   CAPTURE_EVERY_BLOCK : 0));
 	on = value && capture_alive != &not_alive;
 }
 

@@ -23,11 +23,17 @@ extern struct mm capture_mm;
  * to. The last is a page that the kernel wipes in every kind of fork: a child that came about
  * behind our back must not write into its parent's trace.
  */
+enum { CAPTURE_ON = 1, CAPTURE_EVERY_BLOCK = 2 };	/* the latter: of the heap */
 extern volatile char *capture_alive;
 
 static inline bool capture_is_on(void)
 {
 	return *capture_alive;
+}
+
+static inline bool capture_has_every_block(void)
+{
+	return *capture_alive & CAPTURE_EVERY_BLOCK;
 }
 
 void capture_set_on(bool on);

@@ -96,7 +96,9 @@ void capture_keep(const void *block, uint64_t released_ns)
 		recorder_lost("heap", "memory", 1);
 }
 
-void capture_alloc(const void *block, size_t size, size_t align, const void *frame)
+/* All there is to consider. */
+static __attribute__((noinline)) void alloc_slowly(const void *block, size_t size, size_t align,
+						   const void *frame)
 {
 	struct thread_local_state *self = thread_state();
 	struct thread *t;
@@ -113,7 +115,7 @@ void capture_alloc(const void *block, size_t size, size_t align, const void *fra
 	leave(self);
 }
 
-static inline void record_free(const void *block, uint64_t released_ns)
+static __attribute__((noinline)) void record_free(const void *block, uint64_t released_ns)
 {
 	struct thread_local_state *self = thread_state();
 	struct thread *t = enter(self);
@@ -125,10 +127,98 @@ static inline void record_free(const void *block, uint64_t released_ns)
 	leave(self);
 }
 
-void capture_free(const void *block)
+static __attribute__((noinline)) void free_slowly(const void *block)
 {
 	if (block && has_taken(block))
 		record_free(block, 0);
+}
+
+/*
+ * The two below are what every operation of a program comes to: nothing is asked that need not be, and
+ * nothing is called that would cost registers. What is not as usual goes the slow way.
+ */
+static inline bool is_usual(const struct thread_local_state *self, const void *block)
+{
+	return __builtin_expect(block && !self->is_busy && capture_has_every_block() &&
+				self->thread && clock_is_tsc(), true);
+}
+
+/* One that was met lately, most often. */
+static inline uint32_t usual_stack_of(struct thread *t, const void *frame)
+{
+	struct walk_frame from;
+	uint64_t key;
+	uint32_t id;
+
+	walk_from(&from, frame);
+	if (__builtin_expect(from.sp - t->own_low < t->own_high - t->own_low, true)) {
+		id = walk_recall(&t->walk, &from, t->own_high, &key);
+		if (__builtin_expect(id != 0, true))
+			return id;
+	}
+	return capture_stack_from(t, &from);
+}
+
+static inline void begin(struct thread_local_state *self)
+{
+	self->depth = 1;
+	__asm__ volatile("" ::: "memory");
+}
+
+static inline void end(struct thread_local_state *self)
+{
+	__asm__ volatile("" ::: "memory");
+	self->depth = 0;
+}
+
+void capture_alloc(const void *block, size_t size, size_t align, const void *frame)
+{
+	struct thread_local_state *self = &tls_block;
+	struct thread *t = self->thread;
+	uint32_t stack = 0;
+	uint64_t now;
+	int64_t far;
+
+	if (!is_usual(self, block) || align) {
+		alloc_slowly(block, size, align, frame);
+		return;
+	}
+	begin(self);
+	now = clock_of_ticks(thread_is_alone() ? tsc_read() : tsc_read_ordered());
+	if (config.stacks)
+		stack = usual_stack_of(t, frame);
+	far = (int64_t)((uint64_t)(uintptr_t)block - t->heap.base);
+	if (__builtin_expect(heap_stream_goes_on(&t->heap, now) && heap_op_is_short(far) &&
+			     size < DIGITS_SHORT && stack < DIGITS_SHORT, true)) {
+		heap_stream_put_alloc(&t->heap, now, far, (uint32_t)size, stack);
+		end(self);
+		return;
+	}
+	heap_stream_alloc(&t->heap, t->tid, now, (uint64_t)(uintptr_t)block, size, 0, stack);
+	leave(self);
+}
+
+void capture_free(const void *block)
+{
+	struct thread_local_state *self = &tls_block;
+	struct thread *t = self->thread;
+	uint64_t now;
+	int64_t far;
+
+	if (!is_usual(self, block)) {
+		free_slowly(block);
+		return;
+	}
+	begin(self);
+	now = clock_of_ticks(tsc_read());
+	far = (int64_t)((uint64_t)(uintptr_t)block - t->heap.base);
+	if (__builtin_expect(!heap_stream_goes_on(&t->heap, now) || !heap_op_is_short(far), false)) {
+		end(self);
+		record_free(block, now);
+		return;
+	}
+	heap_stream_put_free(&t->heap, now, far);
+	end(self);
 }
 
 void capture_freed(const void *block, uint64_t released_ns)

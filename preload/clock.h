@@ -41,20 +41,27 @@ int64_t clock_drift(void);
 
 uint64_t clock_monotonic(void);
 
+static inline bool clock_is_tsc(void)
+{
+	return __builtin_expect(trace_clock.mult != 0, true);
+}
+
+/* Since the start, if clock_is_tsc(). @ticks: tsc_read(), or tsc_read_ordered(). */
+static inline uint64_t clock_of_ticks(uint64_t ticks)
+{
+	return (uint64_t)((unsigned __int128)(ticks - trace_clock.start) * trace_clock.mult >> 32);
+}
+
 /* Since the start. Context of both: any. */
 static inline uint64_t clock_before_release(void)
 {
-	if (__builtin_expect(!trace_clock.mult, false))
-		return clock_monotonic() - trace_clock.start;
-	return (uint64_t)((unsigned __int128)(tsc_read() - trace_clock.start) * trace_clock.mult >> 32);
+	return clock_is_tsc() ? clock_of_ticks(tsc_read()) : clock_monotonic() - trace_clock.start;
 }
 
 static inline uint64_t clock_after_acquisition(void)
 {
-	if (__builtin_expect(!trace_clock.mult, false))
-		return clock_monotonic() - trace_clock.start;
-	return (uint64_t)((unsigned __int128)(tsc_read_ordered() - trace_clock.start) *
-			  trace_clock.mult >> 32);
+	return clock_is_tsc() ? clock_of_ticks(tsc_read_ordered()) :
+				clock_monotonic() - trace_clock.start;
 }
 
 #endif

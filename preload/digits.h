@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#define DIGITS_SHORT 1000000000u
+
 /*
  * For each number below 1000 its three digits as characters, the first in the lowest byte, and above
  * them how many bits of leading zeros there are to shift out: 8 times 0, 1 or 2.
@@ -32,6 +34,20 @@ static inline char *digits_put_padded(char *dst, uint32_t value)
 	return dst + 3;
 }
 
+/* Below 10^9. */
+static inline char *digits_put_short(char *dst, uint32_t value)
+{
+	uint32_t high;
+
+	if (value < 1000)
+		return digits_put_leading(dst, value);
+	high = value / 1000;
+	if (value < 1000000)
+		return digits_put_padded(digits_put_leading(dst, high), value - high * 1000);
+	dst = digits_put_padded(digits_put_leading(dst, high / 1000), high % 1000);
+	return digits_put_padded(dst, value - high * 1000);
+}
+
 /* From 10^9 on. */
 char *digits_put_long(char *dst, uint64_t value);
 
@@ -43,18 +59,8 @@ char *digits_put_long(char *dst, uint64_t value);
  */
 static inline char *digits_put(char *dst, uint64_t value)
 {
-	uint32_t high;
-
-	if (value < 1000)
-		return digits_put_leading(dst, (uint32_t)value);
-	if (value < 1000000)
-		return digits_put_padded(digits_put_leading(dst, (uint32_t)value / 1000),
-					 (uint32_t)value % 1000);
-	if (__builtin_expect(value >= 1000000000, 0))
-		return digits_put_long(dst, value);
-	high = (uint32_t)value / 1000;
-	dst = digits_put_padded(digits_put_leading(dst, high / 1000), high % 1000);
-	return digits_put_padded(dst, (uint32_t)value - high * 1000);
+	return __builtin_expect(value < DIGITS_SHORT, 1) ? digits_put_short(dst, (uint32_t)value) :
+							   digits_put_long(dst, value);
 }
 
 #endif

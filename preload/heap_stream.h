@@ -58,24 +58,25 @@ static inline unsigned int heap_op_digits(uint32_t value, uint64_t *ret_text)
 	return 6 - zeros / 8;
 }
 
-static inline bool heap_op_begin(struct heap_stream *s, int tid, uint64_t ns, uint64_t addr,
-				 struct heap_op *op)
+/*
+ * Does an operation at @ns go into the open line? That ends when it is long, when nothing happened for
+ * long, or when time went back.
+ */
+static inline bool heap_stream_goes_on(const struct heap_stream *s, uint64_t ns)
 {
-	uint64_t text, dt = ns - s->last_ns;
-	unsigned int nr;
-	bool is_first;
+	return __builtin_expect(s->len < s->limit && ns - s->last_ns < 1000000, true);
+}
 
-	/* A line ends when it is long, when nothing happened for long, or when time went back. */
-	if (__builtin_expect(s->len >= s->limit || dt >= 1000000, false)) {
-		if (!heap_stream_begin(s, tid, ns, addr))
-			return false;
-		dt = 0;
-	}
-	s->last_ns = ns;
+/* In the open line. */
+static inline void heap_op_begin(struct heap_stream *s, uint64_t ns, struct heap_op *op)
+{
+	uint64_t text;
+	unsigned int nr = heap_op_digits((uint32_t)(ns - s->last_ns), &text);
 	/* No comma before the first one: it begins a byte earlier, with the array's bracket. */
-	is_first = s->len == s->first;
+	bool is_first = s->len == s->first;
+
+	s->last_ns = ns;
 	op->start = s->chunk + s->len - 3 - is_first;
-	nr = heap_op_digits((uint32_t)dt, &text);
 	/* Two characters of it are among the first four bytes: JSON allows a space in front of one. */
 	if (__builtin_expect(nr == 1, false)) {
 		text = (text & 0xff) << 8 | ' ';
@@ -85,15 +86,36 @@ static inline bool heap_op_begin(struct heap_stream *s, int tid, uint64_t ns, ui
 	text >>= 16;
 	memcpy(op->start + 4, &text, sizeof(text));
 	op->p = op->start + 2 + nr;
-	return true;
 }
 
-static inline void heap_op_field(struct heap_op *op, int64_t value)
+/* The comma, and a sign if there is one. Return: the number without it. */
+static inline uint64_t heap_op_sign(struct heap_op *op, int64_t value)
 {
 	static const uint16_t comma_minus = ',' | '-' << 8;
 
 	memcpy(op->p, &comma_minus, sizeof(comma_minus));
-	op->p = digits_put(op->p + 1 + (value < 0), value < 0 ? 0 - (uint64_t)value : (uint64_t)value);
+	op->p += 1 + (value < 0);
+	return value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+}
+
+static inline void heap_op_field(struct heap_op *op, int64_t value)
+{
+	uint64_t number = heap_op_sign(op, value);
+
+	op->p = digits_put(op->p, number);
+}
+
+/* Of a number that heap_op_is_short(). */
+static inline void heap_op_short_field(struct heap_op *op, int64_t value)
+{
+	uint32_t number = (uint32_t)heap_op_sign(op, value);
+
+	op->p = digits_put_short(op->p, number);
+}
+
+static inline bool heap_op_is_short(int64_t value)
+{
+	return __builtin_expect((uint64_t)value + DIGITS_SHORT - 1 < 2 * (uint64_t)DIGITS_SHORT - 1, true);
 }
 
 static inline void heap_op_end(struct heap_stream *s, struct heap_op *op)
@@ -109,59 +131,45 @@ static inline void heap_op_end(struct heap_stream *s, struct heap_op *op)
 	s->nr_ops++;
 }
 
+/*
+ * The usual operations: in the open line (heap_stream_goes_on()), of short numbers. They call nothing.
+ * @far: the address, relative to the line's base.
+ */
+static inline void heap_stream_put_alloc(struct heap_stream *s, uint64_t ns, int64_t far, uint32_t size,
+					 uint32_t stack)
+{
+	struct heap_op op;
+
+	heap_op_begin(s, ns, &op);
+	heap_op_short_field(&op, far);
+	heap_op_short_field(&op, size);
+	heap_op_short_field(&op, stack);
+	heap_op_end(s, &op);
+}
+
+static inline void heap_stream_put_free(struct heap_stream *s, uint64_t ns, int64_t far)
+{
+	struct heap_op op;
+
+	heap_op_begin(s, ns, &op);
+	heap_op_short_field(&op, far);
+	heap_op_end(s, &op);
+}
+
 /**
  * heap_stream_alloc() - Append an allocation; stamped after the allocator's work.
  * @addr:  0 if it failed.
  * @align: asked for, 0: none.
  *
- * Context of all: hook path, under the guard; errno may change.
+ * Context of all: hook path, under the guard; errno may change. What is lost is counted.
  */
-static inline void heap_stream_alloc(struct heap_stream *s, int tid, uint64_t ns, uint64_t addr,
-				     size_t size, size_t align, uint32_t stack)
-{
-	struct heap_op op;
-
-	if (!heap_op_begin(s, tid, ns, addr, &op))
-		return;
-	if (__builtin_expect(addr != 0, true)) {
-		heap_op_field(&op, (int64_t)(addr - s->base));
-	} else {
-		memcpy(op.p, ",null", 5);
-		op.p += 5;
-	}
-	heap_op_field(&op, (int64_t)(size > INT64_MAX ? INT64_MAX : size));
-	heap_op_field(&op, stack);
-	if (__builtin_expect(align && addr, false))
-		heap_op_field(&op, (int64_t)align);
-	heap_op_end(s, &op);
-}
-
+void heap_stream_alloc(struct heap_stream *s, int tid, uint64_t ns, uint64_t addr, size_t size,
+		       size_t align, uint32_t stack);
 /* Stamped before the allocator's work. */
-static inline void heap_stream_free(struct heap_stream *s, int tid, uint64_t ns, uint64_t addr)
-{
-	struct heap_op op;
-
-	if (!heap_op_begin(s, tid, ns, addr, &op))
-		return;
-	heap_op_field(&op, (int64_t)(addr - s->base));
-	heap_op_end(s, &op);
-}
-
+void heap_stream_free(struct heap_stream *s, int tid, uint64_t ns, uint64_t addr);
 /* @old was released @took nanoseconds before @ns. */
-static inline void heap_stream_realloc(struct heap_stream *s, int tid, uint64_t ns, uint64_t addr,
-				       size_t size, uint32_t stack, uint64_t old, uint64_t took)
-{
-	struct heap_op op;
-
-	if (!heap_op_begin(s, tid, ns, addr, &op))
-		return;
-	heap_op_field(&op, (int64_t)(addr - s->base));
-	heap_op_field(&op, (int64_t)size);
-	heap_op_field(&op, stack);
-	heap_op_field(&op, (int64_t)(old - s->base));
-	heap_op_field(&op, (int64_t)took);
-	heap_op_end(s, &op);
-}
+void heap_stream_realloc(struct heap_stream *s, int tid, uint64_t ns, uint64_t addr, size_t size,
+			 uint32_t stack, uint64_t old, uint64_t took);
 
 /* The rest to the sink (stream, compressed file), or leave it where it is. Under the capture lock. */
 void heap_stream_flush(struct heap_stream *s);

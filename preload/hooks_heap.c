@@ -155,6 +155,14 @@ EXPORT void free(void *p)
 	next.free_(p);
 }
 
+/* Old programs' name for it: libc keeps it for those that are linked to it already. */
+void cfree(void *p);
+
+EXPORT void cfree(void *p)
+{
+	free(p);
+}
+
 /* C23: the sizes are the program's promise, nothing we could use. */
 void free_sized(void *p, size_t size);
 void free_aligned_sized(void *p, size_t align, size_t size);

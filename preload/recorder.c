@@ -74,8 +74,9 @@ void recorder_lost(const char *what, const char *why, uint64_t count)
 
 		if (__atomic_compare_exchange_n(&lost[i].what, &none, what, false,
 						__ATOMIC_RELAXED, __ATOMIC_RELAXED))
-			lost[i].why = why;
-		if (lost[i].what == what && lost[i].why == why) {
+			__atomic_store_n(&lost[i].why, why, __ATOMIC_RELAXED);
+		if (__atomic_load_n(&lost[i].what, __ATOMIC_RELAXED) == what &&
+		    __atomic_load_n(&lost[i].why, __ATOMIC_RELAXED) == why) {
 			__atomic_fetch_add(&lost[i].count, count, __ATOMIC_RELAXED);
 			return;
 		}

@@ -37,10 +37,6 @@
 #define STREAM_PATIENCE_MS 1000
 #define NR_SUFFIXES 1000
 
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23
-#endif
-
 static struct {
 	int fd;			/* handle in fds.c, -1: none */
 	bool is_file, is_socket, broken;
@@ -602,8 +598,6 @@ char *sink_chunk(size_t want, size_t *ret_size)
 		return zsink_chunk(want, ret_size);
 	if (!lengthen(size))
 		return NULL;
-	/* One call instead of a fault for each page, where the kernel has it (Linux 5.14). */
-	sys_madvise(chunk, size, MADV_POPULATE_WRITE);
 	*ret_size = size;
 	return chunk;
 }

@@ -30,6 +30,7 @@
 #include "errnames.h"
 #include "exec.h"
 #include "frames.h"
+#include "hooks_alloc.h"
 #include "kmaps.h"
 #include "lock.h"
 #include "modules.h"
@@ -342,6 +343,7 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 			capture_stack_init((uintptr_t)(argv - 1));
 			tls.unwinding = false;
 		}
+		hooks_alloc_init();
 		reach_tier();
 		exec_init(envp);
 		clock_calibrate();

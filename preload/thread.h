@@ -36,11 +36,17 @@ struct thread {
 };
 
 struct thread_local_state {
-	volatile int depth;		/* > 0: vmtrace's own code is running */
+	union {
+		struct {
+			volatile int depth;	/* > 0: vmtrace's own code is running */
+			volatile bool locked;	/* this thread holds the capture lock */
+			bool shared;		/* the block: tasks without one of their own run on it */
+		};
+		volatile uint64_t is_busy;	/* any of these */
+	};
 	volatile bool unwinding;
 	volatile bool self_test;	/* calls are counted, not recorded */
-	volatile bool locked;		/* this thread holds the capture lock */
-	volatile bool waits;		/* or waits for it */
+	volatile bool waits;		/* waits for the capture lock */
 	volatile bool vfork_child;	/* another process runs on this thread's memory */
 	volatile int symbol_origin;	/* 1 + enum trace_origin of who called brk() or sbrk(), 0: none */
 	bool clone_shares;		/* the clone under way makes a vfork_child */
@@ -54,8 +60,7 @@ struct thread_local_state {
 	struct sample sample;
 	bool other_process;		/* a task that shares our memory, but is no thread of ours */
 	bool has_turn;			/* thread_turn_take() */
-	bool shared;			/* the block: tasks without one of their own run on it */
-	int owner, pid;			/* whose it is, then */
+	int owner, pid;			/* whose a shared block is */
 };
 
 extern __thread struct thread_local_state tls_block __attribute__((tls_model("initial-exec")));

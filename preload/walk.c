@@ -166,6 +166,20 @@ uint32_t walk_recall(struct walk *w, const struct walk_frame *from, uintptr_t en
 	return 0;
 }
 
+/* A free one, or the one that was kept first. */
+static struct walk_path *victim(struct walk_path *set)
+{
+	struct walk_path *oldest = set, *path;
+
+	for (path = set; path < set + WALK_WAYS; path++) {
+		if (!path->id)
+			return path;
+		if (path->turn < oldest->turn)
+			oldest = path;
+	}
+	return oldest;
+}
+
 void walk_remember(struct walk *w, uint64_t key, uint32_t id)
 {
 	struct walk_path *set = w->paths[key >> 32 & (WALK_PATHS - 1)], *path;
@@ -176,7 +190,7 @@ void walk_remember(struct walk *w, uint64_t key, uint32_t id)
 		return;
 	/* The innermost frame's own word is not needed: that frame is given. */
 	nr = w->nr > 1 ? frame[-1].nr_words : 0;
-	path = &set[set[0].id && (!set[1].id || set[0].first_word < set[1].first_word)];
+	path = victim(set);
 	/* The words of the one that was here will do, if they are as many. */
 	first = path->id && path->nr_words == nr ? path->first_word : w->nr_path_words;
 	path->id = 0;
@@ -190,7 +204,7 @@ void walk_remember(struct walk *w, uint64_t key, uint32_t id)
 	__asm__ volatile("" ::: "memory");
 	*path = (struct walk_path){ .key = key, .ip = frame->ip, .sp = frame->sp, .bp = frame->bp,
 				    .nr_words = (uint16_t)nr, .needs_bp = frame->needs_bp,
-				    .first_word = (uint16_t)first };
+				    .first_word = (uint16_t)first, .turn = w->turn++ };
 	for (i = 0; i < nr; i++)
 		w->path_words[first + i] = w->words[i];
 	__asm__ volatile("" ::: "memory");

@@ -24,8 +24,8 @@
 
 #define WALK_MAX 512	/* frames */
 #define WALK_GIVES_UP -1
-#define WALK_PATHS 512		/* a power of two */
-#define WALK_WAYS 2
+#define WALK_PATHS 256		/* a power of two */
+#define WALK_WAYS 4
 #define WALK_PATH_WORDS 16384u
 
 struct walk_frame {
@@ -50,13 +50,14 @@ struct walk_path {
 	uintptr_t ip, sp, bp;
 	uint32_t id;		/* the caller's name for it; 0: none is kept here */
 	uint16_t nr_words, first_word;
+	uint32_t turn;		/* the least was kept first */
 	bool needs_bp;
 };
 
 struct walk {
 	uint32_t generation;	/* of the rules, with which all was found */
 	volatile uint32_t nr;	/* frames; written last, so that a jump out of here leaves a whole */
-	uint32_t nr_path_words;
+	uint32_t nr_path_words, turn;
 	struct walk_path paths[WALK_PATHS][WALK_WAYS];
 	struct walk_word path_words[WALK_PATH_WORDS];
 	struct walk_frame frames[WALK_MAX];

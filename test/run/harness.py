@@ -93,6 +93,7 @@ class Bench:
         self.library = self.reachable(args.library)
         self.launcher = self.reachable(args.launcher)
         self.program = self.reachable(args.program)
+        self.beside = {path.name.split(".")[0]: self.reachable(path) for path in args.beside}
         self.report_program, self.validator = args.report, args.validator
         self.arguments = args.arguments
 
@@ -271,6 +272,9 @@ def parse_arguments():
     parser = argparse.ArgumentParser()
     for name in ("library", "launcher", "program", "report", "validator"):
         parser.add_argument("--" + name, type=lambda path: pathlib.Path(path).resolve())
+    parser.add_argument("--beside", action="append", default=[],
+                        type=lambda path: pathlib.Path(path).resolve(),
+                        help="another built file: bench.beside[its name up to the first dot]")
     parser.add_argument("--unprivileged", action="store_true",
                         help="run the programs as another user; needs root")
     parser.add_argument("--compressed", action="store_true",

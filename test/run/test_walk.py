@@ -4,6 +4,8 @@ Stacks taken by the walk that reuses what is proved unchanged are those of unw_b
 frame, at each allocation of real programs. The library under test is preloaded as part of another one
 (walk_check.c) that takes each stack both ways.
 """
+import pathlib
+
 import harness
 from harness import case, expect, expect_equal
 from workloads import NODE, PERL, PYTHON, c_source, program, redis_session, sql
@@ -39,7 +41,8 @@ def judge(bench, name, least, given_up=0.0, stderr=b""):
 def kinds(bench):
     """Frames by rbp, recursion, jumps, signals, threads, contexts, libraries that come and go."""
     # Signal frames are left to the unwinder.
-    compare(bench, bench.arguments, 20000, given_up=0.05)
+    files = [bench.reachable(pathlib.Path(word).resolve()) for word in bench.arguments]
+    compare(bench, files, 20000, given_up=0.05)
 
 
 @case

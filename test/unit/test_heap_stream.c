@@ -122,7 +122,7 @@ static void test_operations(void)
 	for (i = 0; i < 20000 && s.len + 512 < s.size; i++) {
 		last = s.last_ns;
 		ns += any(22);
-		addr = 0x10000000 + any(46);
+		addr = 0x10000000 + any(i & 8 ? 46 : 30);
 		old = 0x10000000 + any(46);
 		size = any(40);
 		stack = (uint32_t)any(31);
@@ -132,7 +132,10 @@ static void test_operations(void)
 			line = s.len;
 		switch (i % 4) {
 		case 0:
-			heap_stream_free(&s, 7, ns, addr);
+			if (is_new || !heap_op_is_short((int64_t)(addr - s.base)))
+				heap_stream_free(&s, 7, ns, addr);
+			else
+				heap_stream_put_free(&s, ns, (int64_t)(addr - s.base));
 			break;
 		case 1:
 			heap_stream_realloc(&s, 7, ns, addr, size, stack, old, any(30));
@@ -141,7 +144,12 @@ static void test_operations(void)
 			heap_stream_alloc(&s, 7, ns, 0, size, 0, stack);
 			break;
 		default:
-			heap_stream_alloc(&s, 7, ns, addr, size, align, stack);
+			if (is_new || align || size >= DIGITS_SHORT || stack >= DIGITS_SHORT ||
+			    !heap_op_is_short((int64_t)(addr - s.base)))
+				heap_stream_alloc(&s, 7, ns, addr, size, align, stack);
+			else
+				heap_stream_put_alloc(&s, ns, (int64_t)(addr - s.base), (uint32_t)size,
+						      stack);
 		}
 		op = read_last(&s, line);
 		if (!op)

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: MIT
+"""
+The heap operations in a trace beside what the program says it did (heap_list.h): each one, its
+address, size and alignment, once and in its order.
+"""
+import json
+import os
+import pathlib
+
+import json
+import pathlib
+
+import harness
+from harness import Skip, case, expect, expect_equal, header, records
+
+MARK = 7000000
+MARKS = 1000
+LIBRARIES = pathlib.Path("/usr/lib/x86_64-linux-gnu")
+
+
+def operations(trace):
+    """All of a trace in the order of time, in the words of the list."""
+    found = []
+    for record in records(trace):
+        if record["ev"] != "heap":
+            continue
+        now, base = record["t0"], int(record["base"], 16)
+        for dt, addr, *rest in record["ops"]:
+            now += dt
+            found.append((now, describe(base, addr, rest)))
+    # Stable: what one thread did at the same time stays in its order.
+    return [text for _, text in sorted(found, key=lambda one: one[0])]
+
+
+def describe(base, addr, rest):
+    if not rest:
+        return f"free {base + addr}"
+    if addr is None:
+        return f"fail {rest[0]}"
+    if len(rest) == 4:
+        return f"realloc {base + addr} {rest[0]} {base + rest[2]}"
+    return f"alloc {base + addr} {rest[0]} {rest[2] if len(rest) == 3 else 0}"
+
+
+def sections_of_trace(trace):
+    """Lists of operations between marks; the marks are left out."""
+    sections, mark = [], None
+    for text in operations(trace):
+        word, number, *sizes = text.split()
+        if word == "alloc" and MARK <= int(sizes[0]) < MARK + MARKS:
+            sections.append([])
+            mark = f"free {number}"
+        elif text == mark:
+            mark = None
+        elif sections:
+            sections[-1].append(text)
+    return sections
+
+
+def sections_of_list(text):
+    sections = []
+    for line in text.splitlines():
+        if line.startswith("section "):
+            sections.append((*line.split()[1:], []))
+        else:
+            sections[-1][2].append(line)
+    return sections
+
+
+def is_among(wanted, got):
+    rest = iter(got)
+    return all(line in rest for line in wanted)
+
+
+def compare(listed, trace):
+    wanted, got = sections_of_list(listed.decode()), sections_of_trace(trace)
+    expect_equal(len(got), len(wanted), "sections in the trace")
+    for (name, how, lines), found in zip(wanted, got):
+        if how == "exact":
+            expect_equal(found, lines, f"operations of section {name}")
+        else:
+            expect(is_among(lines, found),
+                   f"section {name}: {lines} are not all in {harness.shorten(found)}")
+
+
+def traces_by_reason(bench):
+    return {header(trace)["reason"]: trace for trace in bench.trace_files()}
+
+
+def allocator(name):
+    """The library of another allocator."""
+    path = LIBRARIES / name
+    if not path.exists():
+        raise Skip(f"{path} is not installed")
+    return str(path)
+
+
+def run_both(bench, argv, *, behind=None, before=None):
+    """
+    Natively and traced, with another allocator preloaded in both. Returns the traced run's result.
+    @behind: where it belongs, behind our library, @before: in front of it.
+    """
+    native_env, env = {}, bench.preload()
+    other = behind or before
+    if other:
+        native_env["LD_PRELOAD"] = other
+        env["LD_PRELOAD"] = " ".join(filter(None, (before, env["LD_PRELOAD"], behind)))
+    native, traced = bench.run(argv, native_env), bench.run(argv, env)
+    expect_equal((traced.status, traced.stdout, traced.stderr),
+                 (native.status, native.stdout, native.stderr), "traced and native")
+    expect_equal((native.status, native.stderr), (0, b""), "the native run")
+    expect_equal(traced.ours, [], "lines of ours")
+    bench.check_all()
+    return traced
+
+
+def without(allocator_path, **names):
+    """Arguments that leave out what the program can't do on this allocator, even natively."""
+    return [word for name, word in names.items() if name in (allocator_path or "")]
+
+
+def compare_semantics(bench, behind=None):
+    argv = [bench.program, *without(behind, jemalloc="without-libc")]
+    traced = run_both(bench, argv, behind=behind)
+    traces = traces_by_reason(bench)
+    compare(traced.files["heap.list"], traces["start"])
+    compare(traced.files["child.list"], traces["fork"])
+    heap = bench.report_json("heap", traces["fork"], "--no-symbols")
+    expect_equal(heap["unknown_frees"], 5, "releases of blocks from before the fork")
+
+
+@case
+def semantics(bench):
+    compare_semantics(bench)
+
+
+@case
+def semantics_behind(bench):
+    compare_semantics(bench, allocator(bench.arguments[0]))
+
+
+@case
+def before(bench):
+    """Preloaded in front of us it gets the calls. There is little to see, but nothing breaks."""
+    other = allocator(bench.arguments[0])
+    words = without(other, jemalloc="without-libc", mimalloc="without-failures")
+    run_both(bench, [bench.program, *words], before=other)
+    for trace in bench.trace_files():
+        heap = bench.report_json("heap", trace, "--no-symbols")
+        expect_equal((heap["allocations"], heap["frees"]), (0, 0), "seen behind another allocator")
+
+
+@case
+def linked(bench):
+    """The program is linked to the allocator, or to none: the loader's order is the same."""
+    traced = run_both(bench, [bench.program, *without(bench.program, mimalloc="without-failures")])
+    compare(traced.files["heap.list"], bench.only_trace())
+
+
+@case
+def behind(bench):
+    other = allocator(bench.arguments[0])
+    traced = run_both(bench, [bench.program, *without(other, mimalloc="without-failures")],
+                      behind=other)
+    compare(traced.files["heap.list"], bench.only_trace())
+
+
+@case
+def names(bench):
+    """Functions of names of their own."""
+    other = allocator(bench.arguments[0])
+    traced = run_both(bench, [bench.program], behind=other)
+    expect(any(traced.stdout.startswith(name) and name.decode() in other
+               for name in (b"jemalloc", b"tcmalloc", b"mimalloc")), f"found {traced.stdout}")
+    compare(traced.files["heap.list"], bench.only_trace())
+
+
+@case
+def wrong(bench):
+    """Blocks freed twice, and what is no block: recorded as it was called, and nothing goes wrong."""
+    traced = run_both(bench, [bench.program], behind=bench.beside["careless_heap"])
+    trace = bench.only_trace()
+    compare(traced.files["heap.list"], trace)
+    heap = bench.report_json("heap", trace, "--no-symbols")
+    # The second one, the one inside, and the one on the stack.
+    expect_equal((heap["double_frees"], heap["invalid_frees"], heap["unknown_frees"]), (1, 1, 1),
+                 "releases of what is no live block")
+
+
+def operations_lost(trace):
+    """Operations in the trace, and those that it owns up to have lost."""
+    found = lost = 0
+    for record in records(trace):
+        if record["ev"] == "heap":
+            found += len(record["ops"])
+        elif record["ev"] == "lost" and record["what"] == "heap":
+            lost += record["count"]
+    return found, lost
+
+
+def stress_once(bench, heap, words, generations):
+    """Returns operations recorded and lost, over all traces, and how many of these there were."""
+    counts = bench.tmp / "counts"
+    counts.mkdir()
+    bench.give(counts)
+    env = bench.preload(frames="off")
+    env["LD_PRELOAD"] += " " + bench.beside[heap]
+    env["COUNT_HEAP_OUT"] = str(counts / "of")
+    argv = [bench.program, bench.beside["heap_stress_library"], generations, *words]
+    done = bench.run(argv, env)
+    expect_equal((done.status, done.stdout), (0, b"0 failures\n"), "the stress")
+    jumps = int(done.stderr.split()[-2])
+    sums = [0, 0, 0]
+    for trace in bench.trace_files():
+        recorded, lost = operations_lost(trace)
+        path = counts / f"of.{header(trace)['pid']}"
+        counted = json.loads(path.read_text())["operations"]
+        # A handler that jumps out of a hook takes what the hook would have recorded with it.
+        expect(counted - jumps <= recorded + lost <= counted,
+               f"{counted} operations, {recorded} recorded, {lost} lost, {jumps} jumps")
+        sums = [sums[0] + recorded, sums[1] + lost, sums[2] + 1]
+    return sums
+
+
+@case
+def stress(bench):
+    """heap_stress.c for a few seconds: what is missing in the trace is in its `lost`."""
+    heap, *words = bench.arguments
+    stress_once(bench, heap, words, 10)
+    bench.validate(*bench.trace_files())
+    for trace in bench.trace_files():
+        bench.read_by_views(trace, lost=None)
+
+
+if __name__ == "__main__":
+    harness.main()
