@@ -26,6 +26,7 @@ import tools
 import workloads
 
 ROOM = 4 << 30
+TRACE_MOST = 1 << 30
 STACK = re.compile(rb'\{"ev":"stack","id":(\d+),"parent":\d+,"ips":\[([^\]]*)\]')
 RESIDENT = re.compile(rb'"resident_bytes":(\d+)')
 
@@ -73,6 +74,13 @@ def folder_for(args):
 def file_system(folder):
     return subprocess.run(["stat", "-f", "-c", "%T", folder], stdout=subprocess.PIPE, text=True,
                           check=False).stdout.strip()
+
+
+def warm(folder, size):
+    """Memory that a virtual machine has not used yet is slow the first time: use it now."""
+    with tempfile.TemporaryFile(dir=folder) as file:
+        for _ in range(size >> 20):
+            file.write(bytes(1 << 20))
 
 
 def machine(report):
@@ -226,6 +234,8 @@ def measure(args, base, inputs):
     bench = Bench(args, base, inputs)
     bench.results.machine = machine(args.report)
     bench.results.traces = {"folder": base, "file_system": file_system(base)}
+    progress("warming up")
+    warm(base, int(args.scale * TRACE_MOST))
     for number in range(args.rounds):
         for work in bench.works:
             progress(f"round {number + 1} of {args.rounds}: {work.key} native")
