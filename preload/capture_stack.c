@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <sys/syscall.h>
 
+#include "arena.h"
 #include "cfi.h"
 #include "config.h"
 #include "lock.h"
@@ -206,6 +207,21 @@ static __attribute__((noinline)) bool add_fresh(struct thread *t, uint32_t outer
 	return intern(t, outer, ips, nr, false) && stacks_descend(outer, t->walk.fresh, nr_fresh);
 }
 
+/* Room for the stacks that the thread comes by: a little at first, more when that was full. */
+static __attribute__((noinline)) void grow_paths(struct walk *w)
+{
+	struct lock_state state;
+	void *memory;
+
+	lock_take(&state);
+	memory = arena_alloc(walk_paths_bytes(w->level + 1));
+	lock_drop(&state);
+	if (memory)
+		walk_use_paths(w, memory, w->level + 1);
+	else
+		w->level = WALK_LEVELS;	/* That was all. */
+}
+
 /* What walk_take() has found. Return: its id, 0: the trace can't take it. */
 static uint32_t name_walked(struct thread *t, uint64_t key, int nr_fresh)
 {
@@ -225,6 +241,8 @@ static uint32_t name_walked(struct thread *t, uint64_t key, int nr_fresh)
 		node = w->fresh[0].node;
 		walk_keep(w, nr_fresh);
 	}
+	if (__builtin_expect(!w->level || (w->is_small && w->level < WALK_LEVELS), false))
+		grow_paths(w);
 	walk_remember(w, key, node);
 	return node;
 }

@@ -127,9 +127,9 @@ static struct thread *thread_new(void)
 			all = t;
 	}
 	if (t) {
-		/* What it knows of stacks is true of any thread; arena memory is zeroed. */
+		/* Names of stacks hold for any thread, frames don't: their memory may be gone. */
 		memset(t, 0, offsetof(struct thread, stacks));
-		t->walk.nr = 0;
+		t->walk.generation = WALK_FORGETS;
 		t->tid = thread_tid();
 		t->next = next;
 	}

@@ -9,7 +9,9 @@
 #include "no_heap.h"
 
 #define WORD sizeof(uintptr_t)
-#define KEY_FRAMES 4
+#define FIRST_SETS 128u
+#define SET_WORDS 64u		/* for the stacks of a set, on average */
+#define KEY_FRAMES 3
 #define FIRST_KEY(from) ((from)->sp ^ (from)->ip << 20)
 #define NEXT_KEY(key, ip) (((key) ^ (ip)) * 0x9e3779b97f4a7c15ull)
 
@@ -42,14 +44,44 @@ static inline bool step(const struct walk_frame *at, uint64_t rule, uintptr_t en
 	return true;
 }
 
+static uint32_t nr_sets(unsigned int level)
+{
+	return FIRST_SETS << 2 * (level - 1);
+}
+
+static uint32_t nr_words(unsigned int level)
+{
+	return nr_sets(level) * SET_WORDS;
+}
+
+size_t walk_paths_bytes(unsigned int level)
+{
+	return nr_sets(level) * (sizeof(struct walk_keys) + WALK_WAYS * sizeof(struct walk_path)) +
+	       nr_words(level) * sizeof(struct walk_word);
+}
+
+void walk_use_paths(struct walk *w, void *memory, unsigned int level)
+{
+	w->paths = NULL;
+	__asm__ volatile("" ::: "memory");
+	w->path_words = memory;
+	w->max_path_words = nr_words(level);
+	w->path_mask = nr_sets(level) - 1;
+	w->nr_path_words = 0;
+	w->nr_replaced = 0;
+	w->level = level;
+	w->is_small = false;
+	__asm__ volatile("" ::: "memory");
+	w->keys = (struct walk_keys *)(void *)(w->path_words + nr_words(level));
+	w->paths = (struct walk_path *)(void *)(w->keys + nr_sets(level));
+}
+
 static __attribute__((noinline)) void forget_paths(struct walk *w)
 {
-	unsigned int i, way;
+	uint32_t i, nr = w->paths ? (w->path_mask + 1) * WALK_WAYS : 0;
 
-	for (i = 0; i < WALK_PATHS; i++) {
-		for (way = 0; way < WALK_WAYS; way++)
-			w->paths[i][way].id = 0;
-	}
+	for (i = 0; i < nr; i++)
+		w->paths[i].id = 0;
 	w->nr_path_words = 0;
 }
 
@@ -150,16 +182,23 @@ static inline bool path_holds(const struct walk *w, const struct walk_path *path
 
 uint32_t walk_recall(struct walk *w, const struct walk_frame *from, uintptr_t end, uint64_t *ret_key)
 {
-	const struct walk_path *path, *last;
+	const struct walk_path *path;
 	uint64_t key;
+	uint32_t set;
+	int way;
 
 	if (__builtin_expect(w->generation != cfi_generation(), false))
 		forget(w);
 	key = find_key(from, end);
 	*ret_key = key;
-	path = w->paths[key >> 32 & (WALK_PATHS - 1)];
-	for (last = path + WALK_WAYS; path < last; path++) {
-		if (path->key == key && path->id && path->ip == from->ip && path->sp == from->sp &&
+	if (__builtin_expect(!w->paths, false))
+		return 0;
+	set = key >> 32 & w->path_mask;
+	for (way = 0; way < WALK_WAYS; way++) {
+		if (w->keys[set].key[way] != key)
+			continue;
+		path = &w->paths[set * WALK_WAYS + (uint32_t)way];
+		if (path->id && path->ip == from->ip && path->sp == from->sp &&
 		    (!path->needs_bp || path->bp == from->bp) && path_holds(w, path))
 			return path->id;
 	}
@@ -182,29 +221,34 @@ static struct walk_path *victim(struct walk_path *set)
 
 void walk_remember(struct walk *w, uint64_t key, uint32_t id)
 {
-	struct walk_path *set = w->paths[key >> 32 & (WALK_PATHS - 1)], *path;
+	struct walk_path *path;
 	const struct walk_frame *frame = w->nr ? &w->frames[w->nr - 1] : NULL;
-	uint32_t nr, i, first;
+	uint32_t nr, i, first, set;
 
-	if (!frame)
+	if (!frame || !w->paths)
 		return;
 	/* The innermost frame's own word is not needed: that frame is given. */
 	nr = w->nr > 1 ? frame[-1].nr_words : 0;
-	path = victim(set);
+	set = key >> 32 & w->path_mask;
+	path = victim(&w->paths[set * WALK_WAYS]);
+	if (path->id && ++w->nr_replaced > (w->path_mask + 1) * WALK_WAYS)
+		w->is_small = true;
 	/* The words of the one that was here will do, if they are as many. */
 	first = path->id && path->nr_words == nr ? path->first_word : w->nr_path_words;
 	path->id = 0;
+	w->keys[set].key[path - &w->paths[set * WALK_WAYS]] = key;
 	if (first == w->nr_path_words) {
-		if (nr > WALK_PATH_WORDS - first) {
+		if (nr > w->max_path_words - first) {
+			w->is_small = true;
 			forget_paths(w);
 			first = 0;
 		}
 		w->nr_path_words += nr;
 	}
 	__asm__ volatile("" ::: "memory");
-	*path = (struct walk_path){ .key = key, .ip = frame->ip, .sp = frame->sp, .bp = frame->bp,
+	*path = (struct walk_path){ .ip = frame->ip, .sp = frame->sp, .bp = frame->bp,
 				    .nr_words = (uint16_t)nr, .needs_bp = frame->needs_bp,
-				    .first_word = (uint16_t)first, .turn = w->turn++ };
+				    .first_word = first, .turn = w->turn++ };
 	for (i = 0; i < nr; i++)
 		w->path_words[first + i] = w->words[i];
 	__asm__ volatile("" ::: "memory");

@@ -20,13 +20,14 @@
 #define VMTRACE_WALK_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define WALK_MAX 512	/* frames */
 #define WALK_GIVES_UP -1
-#define WALK_PATHS 256		/* a power of two */
+#define WALK_FORGETS UINT32_MAX	/* the generation of what is no longer true */
 #define WALK_WAYS 4
-#define WALK_PATH_WORDS 16384u
+#define WALK_LEVELS 3		/* sizes of the memory for whole stacks */
 
 struct walk_frame {
 	uintptr_t ip;		/* return address into the frame's code */
@@ -44,22 +45,35 @@ struct walk_word {
 	uintptr_t addr, value;
 };
 
+/* Hashes of innermost frames: in one cache line, for most are not the one looked for. */
+struct walk_keys {
+	uint64_t key[WALK_WAYS];
+};
+
 /* A whole stack: its innermost frame, and the words that prove all others. */
 struct walk_path {
-	uint64_t key;		/* hash of the innermost frames */
 	uintptr_t ip, sp, bp;
 	uint32_t id;		/* the caller's name for it; 0: none is kept here */
-	uint16_t nr_words, first_word;
 	uint32_t turn;		/* the least was kept first */
+	uint32_t first_word;
+	uint16_t nr_words;
 	bool needs_bp;
 };
 
 struct walk {
 	uint32_t generation;	/* of the rules, with which all was found */
 	volatile uint32_t nr;	/* frames; written last, so that a jump out of here leaves a whole */
-	uint32_t nr_path_words, turn;
-	struct walk_path paths[WALK_PATHS][WALK_WAYS];
-	struct walk_word path_words[WALK_PATH_WORDS];
+
+	/* Whole stacks, in sets of WALK_WAYS, and their words. */
+	struct walk_keys *keys;
+	struct walk_path *paths;
+	struct walk_word *path_words;
+	uint32_t path_mask;		/* sets, less one */
+	uint32_t max_path_words, nr_path_words;
+	uint32_t turn, nr_replaced;
+	unsigned int level;		/* of that memory, from 1; 0: there is none yet */
+	bool is_small;			/* more would be used */
+
 	struct walk_frame frames[WALK_MAX];
 	struct walk_word words[2 * WALK_MAX];
 	struct walk_frame fresh[WALK_MAX];
@@ -84,6 +98,14 @@ static inline void walk_from(struct walk_frame *ret, const void *frame)
  * Return: its id, or 0.
  */
 uint32_t walk_recall(struct walk *w, const struct walk_frame *from, uintptr_t end, uint64_t *ret_key);
+
+/**
+ * walk_paths_bytes() - Memory for whole stacks, of one of WALK_LEVELS sizes, from 1.
+ * walk_use_paths() - Take it into use.
+ * @memory: zeroed, aligned to 16 bytes; not given back.
+ */
+size_t walk_paths_bytes(unsigned int level);
+void walk_use_paths(struct walk *w, void *memory, unsigned int level);
 
 /* The stack found by walk_take() and kept by walk_keep() is called @id, not 0. */
 void walk_remember(struct walk *w, uint64_t key, uint32_t id);

@@ -35,12 +35,12 @@ build() {
 
 build build
 run_tests build
-# Another compiler, the same user: what a user may do does not depend on it.
+# Another compiler, the same user: what a user may do does not depend on it, nor what zstd makes of it.
 CC=clang build build-clang
-run_tests build-clang --no-suite run-unprivileged
+run_tests build-clang --no-suite run-unprivileged --no-suite run-compressed
 # Sanitizers never enter libvmtrace.so, and must come first in a process: no traced programs here.
 build build-sanitize -Db_sanitize=address,undefined
-run_tests build-sanitize --no-suite run --no-suite run-unprivileged
+run_tests build-sanitize --no-suite run --no-suite run-unprivileged --no-suite run-compressed
 
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]

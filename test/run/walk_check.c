@@ -31,6 +31,8 @@
 #define TLS __thread __attribute__((tls_model("initial-exec")))
 #define OWN_FRAMES 8
 #define POOL_BYTES 65536
+#define STORED_MAX (1u << 18)
+#define STORED_WORDS (8ul << 20)
 #define FRAME __builtin_frame_address(0)
 
 struct next next;
@@ -38,6 +40,10 @@ struct next next;
 static TLS volatile int inside;
 static TLS struct walk *walk;
 static TLS uintptr_t stack_end;
+static TLS size_t *stored;		/* by number: where the stack begins in store_words */
+static TLS uintptr_t *store_words;
+static TLS size_t used;
+static TLS uint32_t nr_stored;
 static unsigned long samples, reused, given_up, differences;
 static bool is_ready;
 static char pool[POOL_BYTES] __attribute__((aligned(16)));
@@ -105,46 +111,95 @@ static uintptr_t find_end(void)
 	return (uintptr_t)low + size;
 }
 
+static void *map(size_t bytes)
+{
+	void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1,
+		       0);
+
+	if (p == MAP_FAILED)
+		abort();
+	return p;
+}
+
 static bool prepare(void)
 {
 	if (walk)
 		return stack_end;
-	walk = mmap(NULL, sizeof(*walk), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (walk == MAP_FAILED)
-		abort();
+	walk = map(sizeof(*walk));
+	/* The smallest: what is kept must often make room. */
+	walk_use_paths(walk, map(walk_paths_bytes(1)), 1);
+	stored = map(STORED_MAX * sizeof(*stored));
+	store_words = map(STORED_WORDS * sizeof(*store_words));
 	stack_end = find_end();
 	return stack_end;
+}
+
+/* Keep a stack under a number of its own, for when it is recalled. Return: that number. */
+static uint32_t store(const uintptr_t *ips, int nr)
+{
+	if (nr_stored + 1 == STORED_MAX || used + (size_t)nr + 1 > STORED_WORDS) {
+		nr_stored = 0;
+		used = 0;
+		walk->generation = WALK_FORGETS;
+		return 0;
+	}
+	stored[++nr_stored] = used;
+	store_words[used++] = (uintptr_t)nr;
+	memcpy(store_words + used, ips, (size_t)nr * sizeof(*ips));
+	used += (size_t)nr;
+	return nr_stored;
+}
+
+/* Return: number of frames, or WALK_GIVES_UP. */
+static int take(const struct walk_frame *from, uintptr_t *ips)
+{
+	uint64_t key;
+	uint32_t id = walk_recall(walk, from, stack_end, &key), k;
+	int taken, nr = 0, i;
+
+	if (id) {
+		nr = (int)store_words[stored[id]];
+		memcpy(ips, store_words + stored[id] + 1, (size_t)nr * sizeof(*ips));
+		__atomic_fetch_add(&reused, 1, __ATOMIC_RELAXED);
+		return nr;
+	}
+	taken = walk_take(walk, from, stack_end);
+	if (taken == WALK_GIVES_UP)
+		return taken;
+	if (walk->nr)
+		__atomic_fetch_add(&reused, 1, __ATOMIC_RELAXED);
+	for (i = 0; i < taken; i++)
+		ips[nr++] = walk->fresh[i].ip;
+	for (k = walk->nr; k > 0; k--)
+		ips[nr++] = walk->frames[k - 1].ip;
+	walk_keep(walk, taken);
+	id = store(ips, nr);
+	if (id)
+		walk_remember(walk, key, id);
+	return nr;
 }
 
 static void compare(const struct walk_frame *from)
 {
 	void *ips[WALK_MAX + OWN_FRAMES];
 	uintptr_t walked[WALK_MAX];
-	int nr, taken, want = 0, skip = 0, i;
-	uint32_t k;
+	int nr, want, skip = 0, i;
 
 	if (from->sp > stack_end || stack_end - from->sp > 64ul << 20)
 		return;
 	nr = unw_backtrace(ips, WALK_MAX + OWN_FRAMES);
-	taken = walk_take(walk, from, stack_end);
-	if (taken == WALK_GIVES_UP) {
+	want = take(from, walked);
+	if (want == WALK_GIVES_UP) {
 		__atomic_fetch_add(&given_up, 1, __ATOMIC_RELAXED);
 		return;
 	}
-	for (i = 0; i < taken; i++)
-		walked[want++] = walk->fresh[i].ip;
-	for (k = walk->nr; k > 0; k--)
-		walked[want++] = walk->frames[k - 1].ip;
 	__atomic_fetch_add(&samples, 1, __ATOMIC_RELAXED);
-	if (walk->nr)
-		__atomic_fetch_add(&reused, 1, __ATOMIC_RELAXED);
 	while (skip < nr && (uintptr_t)ips[skip] != from->ip)
 		skip++;
 	for (i = 0; i < want && i + skip < nr && (uintptr_t)ips[i + skip] == walked[i]; i++)
 		;
 	if (i != want || i + skip != nr)
 		tell(nr - skip, ips + skip, want, walked);
-	walk_keep(walk, taken);
 }
 
 /* @frame: the hook's, whose caller's registers are where the compiler has put them. */
