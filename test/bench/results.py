@@ -31,6 +31,7 @@ LIMITS = {
     "W6": Limit(1.3, False, "times native, gcc"),
     "W7": Limit(1.6, False, "times native, redis"),
     "bytes": Limit(20, False, "bytes an operation"),
+    "memory": Limit(1, False, "times the memory allowed, 8 MiB and 64 bytes per frame"),
     "reading": Limit(20, True, "million operations read a second"),
 }
 
@@ -52,6 +53,10 @@ class Table:
     title: str
     head: list
     rows: list
+
+
+def allowed_bytes(found):
+    return BASE_BYTES + FRAME_BYTES * found["frames"]
 
 
 def median(values):
@@ -151,8 +156,7 @@ class Results:
         text = f"{median(values) / MIB:+.1f}"
         found = self.notes.get((work.key, tool.name))
         if found:
-            allowed = (BASE_BYTES + FRAME_BYTES * found["frames"]) / MIB
-            text += f" of {allowed:.1f}; {found['own_bytes'] / MIB:.1f}; {found['frames']}"
+            text += f" of {allowed_bytes(found) / MIB:.1f}; {found['own_bytes'] / MIB:.1f}; {found['frames']}"
         return text
 
     def memory_table(self):
@@ -195,8 +199,15 @@ class Results:
 
     # Limits
 
+    def share_of_memory(self, work, tool):
+        """Of the memory that is allowed; None if it is not known."""
+        values = [value for value in self.values(self.first_figure(work), tool.name, "resident_added")
+                  if value is not None]
+        found = self.notes.get((work.key, tool.name))
+        return median(values) / allowed_bytes(found) if values and found else None
+
     def missed(self, limits):
-        """A line for each limit that is not kept. What was not measured keeps none."""
+        """A line for each limit that is not kept. What was not measured misses none."""
         def line(name, value, where=""):
             limit = limits[name]
             if (value >= limit.value) == limit.at_least or value == limit.value:
@@ -220,6 +231,8 @@ class Results:
                 lines.append(line(work.key, median(self.values(figure, mode.name, "ratio")), f" ({figure})"))
             each = self.bytes_per_operation(work, mode)
             lines.append(line("bytes", each, f" ({work.key})") if each else None)
+            share = self.share_of_memory(work, mode)
+            lines.append(line("memory", share, f" ({work.key})") if share else None)
         reading = self.analysis.get("vmtrace-report heap --no-symbols")
         if reading:
             lines.append(line("reading", self.analysed_operations / reading["cpu"] / 1e6))
