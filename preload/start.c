@@ -337,12 +337,11 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 	modules_init();
 	if (!arena_init() && recorder_init() && stacks_init() &&
 	    (!config.heap_sample || sample_init(config.heap_sample)) && !sink_open(false)) {
-		if (config.stacks) {
-			tls.unwinding = true;
-			/* The kernel puts argc there, and the arguments behind it. */
-			capture_stack_init((uintptr_t)(argv - 1));
-			tls.unwinding = false;
-		}
+		/* Without stacks, too: a call's innermost frames say whose it is. */
+		tls.unwinding = true;
+		/* The kernel puts argc there, and the arguments behind it. */
+		capture_stack_init((uintptr_t)(argv - 1));
+		tls.unwinding = false;
 		hooks_alloc_init();
 		reach_tier();
 		exec_init(envp);

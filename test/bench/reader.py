@@ -31,18 +31,23 @@ def record(library, program, pairs, folder):
     return next(folder.glob("vmtrace.*.json"))
 
 
-def read(report, trace):
-    """Seconds, of these on a CPU, peak resident bytes, and what the report says."""
-    command = [report, "heap", "--json", "--no-symbols", str(trace)]
+def measure(command, stdin=None, stderr=None):
+    """Seconds, of these on a CPU, peak resident bytes, and what @command says."""
     start = time.monotonic()
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(command, stdin=stdin, stdout=subprocess.PIPE, stderr=stderr) as process:
         out = process.stdout.read()
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     took = time.monotonic() - start
     if process.returncode:
-        sys.exit(f"vmtrace-report ended with {process.returncode}")
-    return took, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, json.loads(out)
+        sys.exit(f"{command[0]} ended with {process.returncode}")
+    return took, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024, out
+
+
+def read(report, trace):
+    """The same of the report on the heap, parsed."""
+    *cost, out = measure([report, "heap", "--json", "--no-symbols", str(trace)])
+    return *cost, json.loads(out)
 
 
 def operations(heap):
@@ -108,4 +113,5 @@ def main():
               f" {heap['peak_blocks']} blocks at the peak")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -104,6 +104,18 @@ def threads(bench):
 
 
 @case
+def threads_no_stacks(bench):
+    """Where a call came from is still known."""
+    bench.run_both([bench.program], settings={"stacks": "off"})
+    trace = bench.only_trace()
+    bench.check(trace)
+    calls = [record for record in records(trace) if record["ev"] == "call" and record["call"] == "mmap"]
+    ours = [call for call in calls if call["args"]["length"] == 11 * harness.PAGE]
+    expect_equal((len(ours), {call["origin"] for call in ours}), (12 * 7 * 20, {"app"}), "calls")
+    expect("libc" in {call["origin"] for call in calls}, "stacks of threads and arenas")
+
+
+@case
 def errnos(bench):
     bench.run_both([bench.program])
     bench.check_all()
