@@ -214,6 +214,14 @@ void capture_alloc(const void *block, size_t size, size_t align, const void *fra
 	leave(self);
 }
 
+/* Under the guard all along: what a handler did in between would be later, and stand before it. */
+static __attribute__((noinline)) void put_free(struct thread_local_state *self, struct thread *t,
+					       const void *block, uint64_t now)
+{
+	heap_stream_free(&t->heap, t->tid, now, (uint64_t)(uintptr_t)block);
+	leave(self);
+}
+
 void capture_free(const void *block)
 {
 	struct thread_local_state *self = &tls_block;
@@ -229,8 +237,7 @@ void capture_free(const void *block)
 	now = clock_of_ticks(tsc_read());
 	far = (int64_t)((uint64_t)(uintptr_t)block - t->heap.base);
 	if (__builtin_expect(!heap_stream_goes_on(&t->heap, now) || !heap_op_is_short(far), false)) {
-		end(self);
-		record_free(block, now);
+		put_free(self, t, block, now);
 		return;
 	}
 	heap_stream_put_free(&t->heap, now, far);
