@@ -483,7 +483,7 @@ static int take_counts(struct dl_phdr_info *info, size_t size, void *ctx)
 	return 1;
 }
 
-static void refresh(void)
+void modules_refresh(void)
 {
 	static unsigned long long known[2];
 	unsigned long long counts[2] = { 0, 0 };
@@ -498,19 +498,6 @@ static void refresh(void)
 	known[0] = counts[0];
 	known[1] = counts[1];
 	__atomic_store_n(&updating, 0, __ATOMIC_RELEASE);
-}
-
-/*
- * Without signals: a handler that interrupted the loader's lock half taken, and unwinds, would
- * wait for its own thread.
- */
-void modules_refresh(void)
-{
-	uint64_t signals;
-
-	sys_block_signals(&signals);
-	refresh();
-	sys_restore_signals(&signals);
 }
 
 /*

@@ -15,7 +15,8 @@ void modules_init(void);
 
 /**
  * modules_refresh() - Tell the trace what was loaded and unloaded since the last time.
- * Context: before a new stack is interned, after dlclose(); without the capture lock.
+ * Context: before a new stack is interned, after dlclose(); inside the gate, or startup; without the
+ * capture lock.
  */
 void modules_refresh(void);
 
