@@ -14,7 +14,7 @@
 #include <string.h>
 #include <ucontext.h>
 
-#define NOINLINE __attribute__((noinline, noclone))
+#define NOINLINE __attribute__((noinline))
 #define ROUNDS 2000
 
 static unsigned int random_state = 1;
