@@ -25,9 +25,13 @@ static int failures;
 void *arena_alloc(size_t bytes);
 int sys_gettid(void);
 
+static void *table;
+
 void *arena_alloc(size_t bytes)
 {
-	return calloc(1, bytes);
+	free(table);
+	table = calloc(1, bytes);
+	return table;
 }
 
 int sys_gettid(void)
@@ -128,5 +132,6 @@ int main(void)
 	test_mixed();
 	test_table();
 	test_full();
+	free(table);
 	return failures != 0;
 }
