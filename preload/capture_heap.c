@@ -8,11 +8,29 @@
 #include "capture.h"
 #include "clock.h"
 #include "config.h"
+#include "modules.h"
 #include "own.h"
 #include "recorder.h"
 #include "thread.h"
 
 #include "no_heap.h"
+
+#define HOOK_BYTES 2048	/* of stack, from the program's frame to here */
+
+/*
+ * From within a hook: the unwinder's own blocks are nobody's business; those of a handler that has
+ * interrupted the hook are lost.
+ */
+static __attribute__((noinline)) void pass_by(const struct thread_local_state *self)
+{
+	struct walk_frame from;
+	void *caller;
+
+	walk_from(&from, __builtin_frame_address(0));
+	if (!self->unwinding || !walk_partly(&from, from.sp + HOOK_BYTES, &caller, 1) ||
+	    modules_origin((uintptr_t)caller) != TRACE_ORIGIN_SELF)
+		recorder_lost("heap", "guard", 1);
+}
 
 /*
  * Into the hook, unless it is entered from within vmtrace.
@@ -25,9 +43,7 @@ static inline struct thread *enter(struct thread_local_state *self)
 	if (!capture_is_on() || !config.heap || self->locked)
 		return NULL;
 	if (__builtin_expect(self->depth, false)) {
-		/* The unwinder's own blocks are nobody's business; a signal handler's are lost. */
-		if (!self->unwinding)
-			recorder_lost("heap", "guard", 1);
+		pass_by(self);
 		return NULL;
 	}
 	self->depth = 1;
@@ -198,6 +214,14 @@ void capture_alloc(const void *block, size_t size, size_t align, const void *fra
 	leave(self);
 }
 
+/* Under the guard all along: what a handler did in between would be later, and stand before it. */
+static __attribute__((noinline)) void put_free(struct thread_local_state *self, struct thread *t,
+					       const void *block, uint64_t now)
+{
+	heap_stream_free(&t->heap, t->tid, now, (uint64_t)(uintptr_t)block);
+	leave(self);
+}
+
 void capture_free(const void *block)
 {
 	struct thread_local_state *self = &tls_block;
@@ -213,8 +237,7 @@ void capture_free(const void *block)
 	now = clock_of_ticks(tsc_read());
 	far = (int64_t)((uint64_t)(uintptr_t)block - t->heap.base);
 	if (__builtin_expect(!heap_stream_goes_on(&t->heap, now) || !heap_op_is_short(far), false)) {
-		end(self);
-		record_free(block, now);
+		put_free(self, t, block, now);
 		return;
 	}
 	heap_stream_put_free(&t->heap, now, far);

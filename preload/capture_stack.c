@@ -44,9 +44,10 @@ static uint32_t intern(struct thread *t, uint32_t parent, void *const *ips, int 
 	uint32_t id;
 
 	/* Before the lock: it asks the loader. */
-	thread_gate_enter(t);
-	modules_refresh();
-	thread_gate_leave(t);
+	if (thread_gate_enter(t)) {
+		modules_refresh();
+		thread_gate_leave(t);
+	}
 	lock_take(&state);
 	id = stacks_intern(parent, ips, nr, cut);
 	lock_drop(&state);
@@ -104,11 +105,16 @@ static bool find_mapping(uintptr_t addr, uintptr_t *ret_start, uintptr_t *ret_en
 	return find_vma_with(VM_READ, addr, ret_start, ret_end);
 }
 
-static int unwind(struct thread *t, void **ips, int max, bool *ret_cut)
+/* By rule alone if the unwinder can't be used now. @t may be NULL, without memory. */
+static int unwind(struct thread *t, const struct walk_frame *from, void **ips, int max, bool *ret_cut)
 {
 	int nr, err = errno;
 
-	thread_gate_enter(t);
+	if (!thread_gate_enter(t)) {
+		*ret_cut = true;
+		return t && from->sp >= t->own_low && from->sp < t->own_high ?
+			       walk_partly(from, t->own_high, ips, max) : 0;
+	}
 	tls.unwinding = true;
 	nr = unwind_stack(ips, max, ret_cut);
 	tls.unwinding = false;
@@ -137,11 +143,11 @@ static uint32_t name(struct thread *t, void *const *ips, int nr, bool cut)
 }
 
 /* Apart from its caller, so that the room for frames is taken only where there is room. */
-static __attribute__((noinline)) uint32_t unwind_and_name(struct thread *t)
+static __attribute__((noinline)) uint32_t unwind_and_name(struct thread *t, const struct walk_frame *from)
 {
 	void *ips[UNWIND_MAX];
 	bool cut;
-	int nr = unwind(t, ips, (int)config.stacks, &cut);
+	int nr = unwind(t, from, ips, (int)config.stacks, &cut);
 
 	return name(t, ips, nr, cut);
 }
@@ -273,7 +279,7 @@ uint32_t capture_stack_from(struct thread *t, const struct walk_frame *from)
 	if (!config.stacks || tls.unwinding)
 		return 0;
 	if (__builtin_expect(!t || tls.raw_ip, false) || !walk(t, from, &id))
-		id = t && is_tight(t) ? 0 : unwind_and_name(t);
+		id = t && is_tight(t) ? 0 : unwind_and_name(t, from);
 	return id;
 }
 
@@ -307,6 +313,7 @@ uint32_t capture_stack_of_task(void)
 
 void capture_innermost(uint32_t stack, uint64_t ret_ips[2])
 {
+	struct walk_frame from;
 	struct thread *t;
 	void *ips[UNWIND_MAX];
 	int nr, i;
@@ -320,7 +327,8 @@ void capture_innermost(uint32_t stack, uint64_t ret_ips[2])
 	t = thread_self();
 	if (tls.unwinding || (t && is_tight(t)))
 		return;
-	nr = unwind(t, ips, 2, &cut);
+	walk_from(&from, __builtin_frame_address(0));
+	nr = unwind(t, &from, ips, 2, &cut);
 	for (i = 0; i < nr; i++)
 		ret_ips[i] = (uint64_t)(uintptr_t)ips[i];
 }

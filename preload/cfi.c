@@ -426,18 +426,25 @@ static uint64_t encode(const struct row *row)
 	return rule;
 }
 
-/* Where the unwind information of @addr lies. Return: false if there is none, or not in one piece. */
+/*
+ * Where the unwind information of @addr lies. It need not be in the segment that the loader names; what
+ * the map says of it counts, unless that is not known yet.
+ */
 static bool find_section(uintptr_t addr, struct section *ret)
 {
 	struct dl_find_object object;
-	uintptr_t start, end;
+	uintptr_t start, end, header;
 
-	if (!next.find_object_ || next.find_object_((void *)addr, &object) || !object.dlfo_eh_frame ||
-	    !find_mapping((uintptr_t)object.dlfo_eh_frame, &start, &end))
+	if (!next.find_object_ || next.find_object_((void *)addr, &object) || !object.dlfo_eh_frame)
 		return false;
+	header = (uintptr_t)object.dlfo_eh_frame;
+	if (!find_mapping(header, &start, &end)) {
+		start = (uintptr_t)object.dlfo_map_start;
+		end = (uintptr_t)object.dlfo_map_end;
+	}
 	*ret = (struct section){ object.dlfo_eh_frame, (const unsigned char *)start,
 				 (const unsigned char *)end };
-	return true;
+	return header >= start && header < end;
 }
 
 static uint64_t look_up(uintptr_t ip)

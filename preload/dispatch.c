@@ -3,7 +3,6 @@
 #include "dispatch.h"
 
 #include <errno.h>
-#include <linux/sched.h>
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -63,19 +62,6 @@ static int op_of(long nr, const uint64_t *arg)
 	}
 }
 
-/*
- * A copy of the process without CLONE_VM is a fork by another name. One that shares descriptors is
- * left alone: a trace of its own would close the parent's.
- */
-static bool is_fork(long nr, const uint64_t *arg)
-{
-	uint64_t flags;
-
-	if (nr == SYS_clone3 && sys_read_user(&flags, (const void *)arg[0], sizeof(flags)) == sizeof(flags))
-		return !(flags & (CLONE_VM | CLONE_FILES));
-	return nr == SYS_fork || (nr == SYS_clone && !(arg[0] & (CLONE_VM | CLONE_FILES)));
-}
-
 static long make(long nr, const uint64_t *a)
 {
 	return sys_forward(nr, (long)a[0], (long)a[1], (long)a[2], (long)a[3], (long)a[4], (long)a[5]);
@@ -133,7 +119,7 @@ long dispatch(long nr, const uint64_t arg[6], enum dispatch_way way)
 		return seccomp_set(nr, arg);
 	if (tls.vfork_child)
 		return make(nr, arg);
-	if (is_fork(nr, arg))
+	if (task_is_fork(nr, arg[0]))
 		return fork_by_number(nr, arg);
 	switch (nr) {
 	case SYS_exit_group:

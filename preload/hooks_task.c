@@ -57,13 +57,13 @@ EXPORT pid_t _Fork(void)
 	}
 	if (!capture_is_on())
 		return next.bare_fork_();
-	task_fork_prepare();
+	task_libc_fork_prepare();
 	pid = next.bare_fork_();
 	if (!pid) {
-		task_fork_child();
+		task_libc_fork_child();
 		return 0;
 	}
-	task_fork_parent();
+	task_libc_fork_parent();
 	capture_fork("_Fork", pid < 0 ? -errno : pid, stack);
 	return pid;
 }
@@ -78,7 +78,7 @@ static int clone_run(void *arg)
 {
 	struct clone_start start = *(struct clone_start *)arg;
 
-	task_fork_child();
+	task_libc_fork_child();
 	_exit(start.fn(start.arg));
 }
 
@@ -110,9 +110,9 @@ EXPORT int clone(int (*fn)(void *), void *stack, int flags, void *arg, ...)
 		/* Shared descriptors: a trace of its own would close the parent's. */
 		pid = next.clone_(fn, stack, flags, arg, parent_tid, tls_area, child_tid);
 	} else {
-		task_fork_prepare();
+		task_libc_fork_prepare();
 		pid = next.clone_(clone_run, stack, flags, &start, parent_tid, tls_area, child_tid);
-		task_fork_parent();
+		task_libc_fork_parent();
 	}
 	capture_fork("clone", pid < 0 ? -errno : pid, id);
 	return pid;
@@ -324,9 +324,10 @@ EXPORT int dlclose(void *handle)
 		int err = errno;
 
 		tls.depth++;
-		thread_gate_enter(thread_self());
-		modules_refresh();
-		thread_gate_leave(tls.thread);
+		if (thread_gate_enter(thread_self())) {
+			modules_refresh();
+			thread_gate_leave(tls.thread);
+		}
 		tls.depth--;
 		errno = err;
 	}

@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #include "sys.h"
 #include "thread.h"
@@ -13,10 +14,12 @@
 
 #define NR_SIGNALS 64
 #define KERNEL_SIGSET_SIZE 8
+#define LENT_TRIES 100	/* of a millisecond each */
 
 static uint32_t word;
 static uint32_t ending_tid;	/* under the lock: who is about to end the process, 0: nobody */
 static int ending_pid;
+static uint32_t nr_lent;	/* forks on their way through libc's locks */
 static volatile bool has_handlers = true;
 
 void lock_note_handler(void)
@@ -53,6 +56,19 @@ static void drop(void)
 		sys_futex_wake(&word, 1);
 }
 
+/* With the lock held, on return as well. Bounded: the fork may be waiting for what the caller holds. */
+static void let_forks_go(void)
+{
+	const struct timespec ms = { 0, 1000000 };
+	unsigned int tries;
+
+	for (tries = 0; lock_is_lent() && tries < LENT_TRIES; tries++) {
+		drop();
+		sys_call(SYS_nanosleep, (long)&ms, 0, 0, 0, 0, 0);
+		take();
+	}
+}
+
 /* With the lock held, on return as well; most often there is none. */
 static void wait_for_end(void)
 {
@@ -76,6 +92,8 @@ static void enter(void)
 {
 	tls.waits = true;
 	take();
+	if (__builtin_expect(nr_lent && !tls.lends, false))
+		let_forks_go();
 	if (ending_tid)
 		wait_for_end();
 	tls.waits = false;
@@ -122,8 +140,32 @@ void lock_drop_for_end(const struct lock_state *state)
 	lock_drop(state);
 }
 
+void lock_lend(void)
+{
+	tls.lends = true;
+	__atomic_fetch_add(&nr_lent, 1, __ATOMIC_SEQ_CST);
+}
+
+void lock_take_back(void)
+{
+	tls.lends = false;
+	__atomic_fetch_sub(&nr_lent, 1, __ATOMIC_SEQ_CST);
+}
+
+bool lock_is_lent(void)
+{
+	return __atomic_load_n(&nr_lent, __ATOMIC_RELAXED);
+}
+
+bool lock_is_free(void)
+{
+	return !__atomic_load_n(&word, __ATOMIC_ACQUIRE);
+}
+
 void lock_reset(void)
 {
 	ending_tid = 0;
+	nr_lent = 0;
+	tls.lends = tls.locked = false;
 	__atomic_store_n(&word, 0, __ATOMIC_RELEASE);
 }

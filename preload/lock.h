@@ -3,7 +3,7 @@
  * The capture lock: one per process, over the shadow, the stack tree, the arena and the recorder.
  *
  * Signals are blocked first and the lock is taken second, so that no handler of the program can
- * run, map memory and wait for its own thread. The fork prepare handler holds it over the fork.
+ * run, map memory and wait for its own thread. It is held over the system call of a fork (task.c).
  *
  * A process without handlers has nothing to block: while libc's sigaction() is captured at its site
  * and none was installed through it, the two system calls are saved. A handler installed by an
@@ -28,6 +28,18 @@ void lock_take(struct lock_state *ret_state);
 /* With signals as they are: a handler's calls in between pass straight through, counted as lost. */
 void lock_take_open(struct lock_state *ret_state);
 void lock_drop(const struct lock_state *state);
+
+/*
+ * Before the locks that libc's fork() takes, of the allocator and others: who holds one of them may be
+ * about to take ours. So it can't be held there: others are asked to wait for a while, and do.
+ *
+ * lock_lend(): others wait; lock_take_back(): no longer. lock_is_lent(): for anybody's fork.
+ * lock_is_free(): does nobody hold it? In the child: was everything that it guards whole?
+ */
+void lock_lend(void);
+void lock_take_back(void);
+bool lock_is_lent(void);
+bool lock_is_free(void);
 
 /* Let go of the lock for a while; signals stay as they are. */
 void lock_pause(void);

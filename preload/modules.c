@@ -4,7 +4,10 @@
 
 #include <elf.h>
 #include <link.h>
+#include <pthread.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
 
 #include "bridge.h"
 #include "capture.h"
@@ -13,11 +16,15 @@
 #include "patch.h"
 #include "recorder.h"
 #include "sys.h"
+#include "thread.h"
 
 #include "no_heap.h"
 
 #define NR_MODULES 4096
 #define NR_OWN 4
+#define NR_HEADERS 64
+#define NR_LOCKS 8
+#define LOADER_TRIES 50	/* of a yield, and as many of a millisecond */
 
 struct range {
 	uint64_t start, end;
@@ -32,6 +39,20 @@ static struct module {
 	bool told, seen, own;
 } modules[NR_MODULES];
 static unsigned int nr_modules, nr_told;
+
+/* What a recursive mutex of libc begins with. */
+struct mutex {
+	int32_t lock;
+	uint32_t count;
+	int32_t owner;
+	uint32_t nr_users;
+	int32_t kind;
+};
+
+/* Of the loader: those that are held while it visits its list, and the one on that list. */
+static const volatile struct mutex *locks[NR_LOCKS];
+static unsigned int nr_locks;
+static const volatile struct mutex *list_lock;
 static uint32_t updating;
 
 static bool in(const struct range *range, uint64_t addr)
@@ -202,11 +223,79 @@ static int find_known(struct dl_phdr_info *info, size_t size, void *ctx)
 	return 0;
 }
 
+/* libc doesn't tell where that lock is: in the loader's data, and held just now. */
+static int find_held(struct dl_phdr_info *info, size_t size, void *ctx)
+{
+	const struct mutex held = { 1, 1, sys_gettid(), 1, PTHREAD_MUTEX_RECURSIVE_NP };
+	uintptr_t at, end;
+	int i;
+
+	(void)size;
+	(void)ctx;
+	if (extent(info).start != loader.start)
+		return 0;
+	for (i = 0; i < info->dlpi_phnum; i++) {
+		if (info->dlpi_phdr[i].p_type != PT_LOAD || !(info->dlpi_phdr[i].p_flags & PF_W))
+			continue;
+		at = (info->dlpi_addr + info->dlpi_phdr[i].p_vaddr + 7) & ~7ull;
+		end = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr + info->dlpi_phdr[i].p_memsz;
+		for (; at + sizeof(held) <= end; at += 8) {
+			if (nr_locks < NR_LOCKS && !memcmp((const void *)at, &held, sizeof(held)))
+				locks[nr_locks++] = (const volatile struct mutex *)at;
+		}
+	}
+	return 1;
+}
+
+/* Of those the one that is free again. */
+static void find_list_lock(void)
+{
+	unsigned int i, nr_free = 0;
+
+	dl_iterate_phdr(find_held, NULL);
+	for (i = 0; i < nr_locks; i++) {
+		if (!locks[i]->lock && !locks[i]->owner) {
+			list_lock = locks[i];
+			nr_free++;
+		}
+	}
+	if (nr_free != 1)
+		list_lock = NULL;
+}
+
+bool modules_take_loader(void)
+{
+	const struct timespec ms = { 0, 1000000 };
+	unsigned int i;
+
+	for (i = 0; list_lock && pthread_mutex_trylock((pthread_mutex_t *)(uintptr_t)list_lock); i++) {
+		if (i == 2 * LOADER_TRIES)
+			return false;
+		if (i < LOADER_TRIES)
+			sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+		else
+			sys_call(SYS_nanosleep, (long)&ms, 0, 0, 0, 0, 0);
+	}
+	return true;
+}
+
+void modules_give_loader(void)
+{
+	if (list_lock)
+		pthread_mutex_unlock((pthread_mutex_t *)(uintptr_t)list_lock);
+}
+
+bool modules_loader_is_stuck(void)
+{
+	return list_lock ? list_lock->lock : !thread_is_alone();
+}
+
 void modules_init(void)
 {
 	unsigned int i;
 
 	dl_iterate_phdr(find_known, NULL);
+	find_list_lock();
 	/* In this order: libunwind's need of liblzma doesn't count once libunwind is known as own. */
 	for (i = 0; i < 2; i++)
 		dl_iterate_phdr(find_own, &i);
@@ -394,7 +483,7 @@ static int take_counts(struct dl_phdr_info *info, size_t size, void *ctx)
 	return 1;
 }
 
-static void refresh(void)
+void modules_refresh(void)
 {
 	static unsigned long long known[2];
 	unsigned long long counts[2] = { 0, 0 };
@@ -412,16 +501,24 @@ static void refresh(void)
 }
 
 /*
- * Without signals: a handler that interrupted the loader's lock half taken, and unwinds, would
- * wait for its own thread.
+ * Another thread of the parent may have been unloading it, with dlclose(): its headers go first, in one
+ * piece with all else that was mapped, then its name. Something else may be there by now. Where the
+ * kernel doesn't let us look it is taken to be there.
  */
-void modules_refresh(void)
+static bool is_there(const struct module *m)
 {
-	uint64_t signals;
+	static ElfW(Phdr) headers[NR_HEADERS];
+	struct dl_phdr_info info = m->info;
+	size_t bytes = info.dlpi_phnum * sizeof(headers[0]);
+	struct range range;
 
-	sys_block_signals(&signals);
-	refresh();
-	sys_restore_signals(&signals);
+	if (sys_read_user(headers, m, sizeof(*m)) != sizeof(*m))
+		return true;
+	if (bytes > sizeof(headers) || sys_read_user(headers, info.dlpi_phdr, bytes) != bytes)
+		return false;
+	info.dlpi_phdr = headers;
+	range = extent(&info);
+	return range.start == m->range.start && range.end == m->range.end;
 }
 
 void modules_tell_again(void)
@@ -429,8 +526,8 @@ void modules_tell_again(void)
 	unsigned int i;
 
 	updating = 0;
-
 	for (i = 0; i < nr_modules; i++) {
+		modules[i].told = modules[i].told && is_there(&modules[i]);
 		if (modules[i].told)
 			tell(&modules[i]);
 	}

@@ -137,7 +137,7 @@ long patch_clone_enter(struct patch_regs *regs)
 
 void patch_clone_leave(struct patch_regs *regs)
 {
-	task_clone_leave((long)regs->rax);
+	task_clone_leave(regs->site->nr, regs->rdi, (long)regs->rax);
 }
 
 static int find_wanted(const uint8_t *site)

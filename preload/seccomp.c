@@ -174,9 +174,15 @@ static bool is_filter_mode(long nr, const uint64_t arg[6])
 	       (nr == SYS_prctl && arg[0] == PR_SET_SECCOMP && arg[1] == SECCOMP_MODE_FILTER);
 }
 
+/* prctl(PR_SET_TSC): for this thread only, but its end would be the program's. */
+static bool takes_counter(long nr, const uint64_t arg[6])
+{
+	return nr == SYS_prctl && arg[0] == PR_SET_TSC && arg[1] == PR_TSC_SIGSEGV;
+}
+
 bool seccomp_is_set(long nr, const uint64_t arg[6])
 {
-	return is_filter_mode(nr, arg) ||
+	return is_filter_mode(nr, arg) || takes_counter(nr, arg) ||
 	       (nr == SYS_seccomp && arg[0] == SECCOMP_SET_MODE_STRICT) ||
 	       (nr == SYS_prctl && arg[0] == PR_SET_SECCOMP && arg[1] == SECCOMP_MODE_STRICT);
 }
@@ -253,7 +259,7 @@ static long set_strict(long nr, const uint64_t arg[6])
 	long ret;
 
 	lock_take_open(&state);
-	recorder_lost("event", "seccomp", 1);
+	recorder_lost("event", takes_counter(nr, arg) ? "tsc" : "seccomp", 1);
 	recorder_flush_lost();
 	ret = make(nr, arg);
 	if (ret >= 0) {

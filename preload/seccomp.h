@@ -14,7 +14,7 @@
 #include <stdint.h>
 
 /**
- * seccomp_is_set() - Does this call install a filter, or strict mode?
+ * seccomp_is_set() - Does this call install a filter, or strict mode, or forbid to read the clock?
  * Context: hook path.
  */
 bool seccomp_is_set(long nr, const uint64_t arg[6]);

@@ -364,7 +364,7 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 	tls.depth--;
 }
 
-void start_fork_child(int parent_pid, bool nested)
+void start_fork_child(int parent_pid, bool traced)
 {
 	static struct mm old;
 
@@ -381,9 +381,9 @@ void start_fork_child(int parent_pid, bool nested)
 	capture_reset();
 	verify_reset();
 	stacks_reset();
-	if (nested)
+	if (!traced)
 		sink_detach();
-	if (nested || !config.follow || !recorder_init() || sink_open(true))
+	if (!traced || !config.follow || !recorder_init() || sink_open(true))
 		return;
 	try_begin_trace(&old);
 }

@@ -13,6 +13,7 @@
 #include "arena.h"
 #include "capture.h"
 #include "lock.h"
+#include "modules.h"
 #include "sink.h"
 #include "sink_zstd.h"
 #include "sys.h"
@@ -20,7 +21,7 @@
 #include "no_heap.h"
 
 /* Other destructors may still free memory: ours asks to be called again until the last round. */
-#define GATE_TRIES 100000	/* of a yield each */
+#define GATE_WAIT 100	/* ms, and as many yields before */
 #define REST_MS 50	/* for all threads together, when the process ends */
 #define DESTRUCTOR_ROUNDS (PTHREAD_DESTRUCTOR_ITERATIONS - 1)
 
@@ -31,6 +32,7 @@ uint32_t thread_nr_seen;
 static struct thread *all;
 static unsigned int nr_ended;
 static uint32_t gate_closed;	/* forks under way */
+static bool gate_locked;
 static pthread_key_t key;
 static bool has_key;
 
@@ -59,12 +61,9 @@ static void on_thread_end(void *value)
 
 void thread_abandon(void)
 {
-	/* Under the lock signals are blocked: no jump can come from there. */
-	if (tls.depth && !tls.locked) {
+	/* Under the lock, and inside the gate, signals are blocked: no jump can come from there. */
+	if (tls.depth && !tls.locked)
 		tls.depth = 0;
-		tls.unwinding = false;
-		thread_gate_leave(tls.thread);
-	}
 }
 
 bool thread_enter(void)
@@ -158,28 +157,32 @@ struct thread *thread_self(void)
 	return state->thread;
 }
 
-static void pass_gate(struct thread *t)
+static void sleep_ms(void)
 {
-	if (!t)
-		return;
-	for (;;) {
+	const struct timespec ms = { 0, 1000000 };
+
+	sys_call(SYS_nanosleep, (long)&ms, 0, 0, 0, 0, 0);
+}
+
+static bool pass_gate(struct thread *t)
+{
+	unsigned int i;
+
+	for (i = 0; t && i < GATE_WAIT; i++) {
 		__atomic_store_n(&t->in_gate, 1, __ATOMIC_SEQ_CST);
 		if (!__atomic_load_n(&gate_closed, __ATOMIC_SEQ_CST))
-			return;
+			break;
 		__atomic_store_n(&t->in_gate, 0, __ATOMIC_SEQ_CST);
-		while (__atomic_load_n(&gate_closed, __ATOMIC_ACQUIRE))
-			sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+		sleep_ms();
 	}
-}
-
-void thread_gate_enter(struct thread *t)
-{
-	pass_gate(t);
+	if (t && i == GATE_WAIT)
+		return false;
 	if (tls_block.shared)
 		thread_turn_take();
+	return true;
 }
 
-void thread_gate_leave(struct thread *t)
+static void leave_gate(struct thread *t)
 {
 	if (tls_block.shared)
 		thread_turn_give();
@@ -187,29 +190,65 @@ void thread_gate_leave(struct thread *t)
 		__atomic_store_n(&t->in_gate, 0, __ATOMIC_RELEASE);
 }
 
+bool thread_gate_enter(struct thread *t)
+{
+	uint64_t signals;
+
+	if (gate_locked)
+		return false;
+	sys_block_signals(&signals);
+	if (pass_gate(t)) {
+		if (modules_take_loader()) {
+			tls.gate_signals = signals;
+			return true;
+		}
+		leave_gate(t);
+	}
+	sys_restore_signals(&signals);
+	return false;
+}
+
+void thread_gate_leave(struct thread *t)
+{
+	modules_give_loader();
+	leave_gate(t);
+	sys_restore_signals(&tls.gate_signals);
+}
+
 /*
- * Waits for a bounded time: a thread may be inside the loader for long, or have ended there. Then
- * the fork is as safe as it is without us. Also for threads that have come to their end: what libc
- * maps and unmaps then is unwound like everything else.
+ * Waits for a bounded time: a thread may have ended inside, or wait for the loader's lock there, which
+ * dlclose() holds while it frees, and so waits for the allocator's, which the fork holds. Also for threads
+ * that have come to their end: what libc maps and unmaps then is unwound like everything else.
  */
-void thread_gate_close(void)
+bool thread_gate_close(void)
 {
 	struct lock_state state;
 	struct thread *t;
 	unsigned int tries;
-	bool busy = true;
+	bool busy = true, lends = tls.lends;
 
 	__atomic_fetch_add(&gate_closed, 1, __ATOMIC_SEQ_CST);
-	for (tries = 0; busy && tries < GATE_TRIES; tries++) {
+	/* The lock is taken for a look at a time: no other fork has to come first. */
+	tls.lends = true;
+	for (tries = 0; busy && tries < 2 * GATE_WAIT; tries++) {
 		busy = false;
 		lock_take(&state);
 		for (t = all; t; t = t->next)
 			busy |= t != tls.thread &&
 				__atomic_load_n(&t->in_gate, __ATOMIC_SEQ_CST);
 		lock_drop(&state);
-		if (busy)
+		if (busy && tries < GATE_WAIT)
 			sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+		else if (busy)
+			sleep_ms();
 	}
+	tls.lends = lends;
+	return !busy;
+}
+
+void thread_gate_lock(void)
+{
+	gate_locked = true;
 }
 
 void thread_gate_open(void)
@@ -256,7 +295,6 @@ static bool close_streams(void)
  */
 static bool is_at_rest(const struct thread *t, unsigned int *time)
 {
-	const struct timespec ms = { 0, 1000000 };
 	struct thread_local_state seen;
 
 	for (;; --*time) {
@@ -266,7 +304,7 @@ static bool is_at_rest(const struct thread *t, unsigned int *time)
 			return true;
 		if (!*time)
 			return false;
-		sys_call(SYS_nanosleep, (long)&ms, 0, 0, 0, 0, 0);
+		sleep_ms();
 	}
 }
 

@@ -47,11 +47,14 @@ struct thread_local_state {
 	volatile bool unwinding;
 	volatile bool self_test;	/* calls are counted, not recorded */
 	volatile bool waits;		/* waits for the capture lock */
+	volatile bool lends;		/* forks, and has others wait for it */
+	bool forks;			/* at the site of libc's fork() */
 	volatile bool vfork_child;	/* another process runs on this thread's memory */
 	volatile int symbol_origin;	/* 1 + enum trace_origin of who called brk() or sbrk(), 0: none */
 	bool clone_shares;		/* the clone under way makes a vfork_child */
 	volatile unsigned char selector;	/* sud.c's, read by the kernel */
 	volatile uintptr_t raw_ip;	/* behind the system call that SIGSYS interrupted, or 0 */
+	uint64_t gate_signals;		/* the mask as it was outside of the gate */
 	uint32_t self_test_seen;	/* bits by enum mm_op */
 	uint32_t vfork_stack;		/* of the vfork under way */
 	uint32_t thread_stack;		/* of the thread being made, 0: none is */
@@ -116,18 +119,24 @@ static inline bool thread_is_alone(void)
 struct thread *thread_self(void);
 /*
  * The gate around what takes locks that fork() copies: the unwinder's and the loader's. A child
- * forked while another thread holds one of them could never unwind again.
+ * forked while another thread holds one of them could never unwind again. Inside signals are blocked,
+ * and the loader's lock is held.
  *
- *     thread:  thread_gate_enter() … unwind … thread_gate_leave()
+ *     thread:  if (thread_gate_enter()) { … unwind … thread_gate_leave() }
  *     fork:    thread_gate_close(): nobody is inside, and nobody goes in, until thread_gate_open()
+ *     child:   thread_gate_lock(): somebody was; nobody will ever go in
  *
  * Both sides store first and look then. @t may be NULL. Close before the capture lock is taken:
  * who is inside may need it to get out.
+ *
+ * thread_gate_enter() returns false where it must not be passed, or could not be for long: who waits
+ * may hold what the fork, or the loader's lock's holder, waits for. thread_gate_close() returns false if somebody did not come out.
  */
-void thread_gate_enter(struct thread *t);
+bool thread_gate_enter(struct thread *t);
 void thread_gate_leave(struct thread *t);
-void thread_gate_close(void);
+bool thread_gate_close(void);
 void thread_gate_open(void);
+void thread_gate_lock(void);
 
 /* The caller is about to make a task that will share its block. */
 void thread_note_shared(void);

@@ -290,6 +290,23 @@ int walk_take(struct walk *w, const struct walk_frame *from, uintptr_t end)
 	return WALK_GIVES_UP;
 }
 
+int walk_partly(const struct walk_frame *from, uintptr_t end, void **ips, int max)
+{
+	struct walk_frame at = *from, next;
+	int nr = 0, steps;
+	uint64_t rule;
+
+	for (steps = 0; nr < max && steps < WALK_MAX; steps++) {
+		rule = cfi_rule(at.ip);
+		if (!(rule & CFI_OWN))
+			ips[nr++] = (void *)at.ip;
+		if (rule & (CFI_NOT_SIMPLE | CFI_BOTTOM) || !step(&at, rule, end, &next))
+			break;
+		at = next;
+	}
+	return nr;
+}
+
 /* Frame @k is complete but for what follows from the frame further out. */
 static inline void link_outwards(struct walk *w, uint32_t k)
 {

@@ -125,6 +125,12 @@ void walk_remember(struct walk *w, uint64_t key, uint32_t id);
 int walk_take(struct walk *w, const struct walk_frame *from, uintptr_t end);
 
 /**
+ * walk_partly() - The frames that can be found by rule alone, innermost first, vmtrace's left out.
+ * Context: as walk_take(). Return: how many.
+ */
+int walk_partly(const struct walk_frame *from, uintptr_t end, void **ips, int max);
+
+/**
  * walk_keep() - Append the fresh frames, whose nodes the caller has set, for the next time.
  * Context: as walk_take(), whose result @nr is.
  */

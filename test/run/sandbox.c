@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Goes into a sandbox that kills for anything but what it needs itself, and works on there.
- * Ways: prctl, seccomp, arguments (the filter looks at them), strict.
+ * Ways: prctl, seccomp, arguments (the filter looks at them), strict; clock: who looks at it dies.
  */
 #include <errno.h>
 #include <linux/filter.h>
@@ -50,6 +50,8 @@ static int enter(const char *way)
 					    by_argument };
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 		return -1;
+	if (!strcmp(way, "clock"))
+		return prctl(PR_SET_TSC, PR_TSC_SIGSEGV);
 	if (!strcmp(way, "strict"))
 		return prctl(PR_SET_SECCOMP, SECCOMP_MODE_STRICT);
 	if (!strcmp(way, "seccomp"))

@@ -199,14 +199,19 @@ def operations_lost(trace):
 
 
 def stress_once(bench, heap, words, generations):
-    """Returns operations recorded and lost, over all traces, and how many of these there were."""
+    """
+    @words: the program's, and tier=TIER for us.
+    Returns operations recorded and lost, over all traces, and how many of these there were.
+    """
     counts = bench.tmp / "counts"
     counts.mkdir()
     bench.give(counts)
-    env = bench.preload(frames="off")
+    tiers = [word[len("tier="):] for word in words if word.startswith("tier=")]
+    env = bench.preload(frames="off", capture=tiers[0] if tiers else "libc")
     env["LD_PRELOAD"] += " " + bench.beside[heap]
     env["COUNT_HEAP_OUT"] = str(counts / "of")
-    argv = [bench.program, bench.beside["heap_stress_library"], generations, *words]
+    argv = [bench.program, bench.beside["heap_stress_library"], generations,
+            *(word for word in words if "=" not in word)]
     done = bench.run(argv, env)
     expect_equal((done.status, done.stdout), (0, b"0 failures\n"), "the stress")
     jumps = int(done.stderr.split()[-2])

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Where a trace goes and what happens when it can't: the traced program must not notice."""
 import contextlib
+import json
 import os
+import pathlib
 import re
 import resource
 import signal
@@ -69,6 +71,22 @@ def verify_by_text(bench):
     trace = bench.only_trace()
     expect_equal(header(trace)["verify"]["source"], "text", "source")
     bench.check(trace)
+
+
+@case
+def clock(bench):
+    """By which clock it was, and that it goes as CLOCK_MONOTONIC does."""
+    bench.run([bench.program], bench.preload())
+    trace = bench.only_trace()
+    lines = [json.loads(line) for line in trace.read_text().splitlines() if line.startswith("{")]
+    source = pathlib.Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
+    is_tsc = source.read_text() == "tsc\n" and " nonstop_tsc" in pathlib.Path("/proc/cpuinfo").read_text()
+    expect_equal(lines[0]["clock"]["source"], "tsc" if is_tsc else "monotonic", "source")
+    checkpoints = [line for line in lines if line["ev"] == "checkpoint"]
+    for line in checkpoints:
+        # The rate was measured for some hundred microseconds, with errors of tens of nanoseconds.
+        expect(abs(line["drift_ns"]) < 20000 + line["t"] // 200, f"drift: {line}")
+    expect(len(checkpoints) >= 2, "checkpoints")
 
 
 @case

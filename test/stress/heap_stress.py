@@ -20,7 +20,9 @@ import test_heap  # noqa: E402
 
 WAYS = (("count_heap", "load"), ("count_heap", "fork"), ("count_heap", "load", "fork"),
         ("toy_heap", "load", "anywhere"), ("toy_heap", "load", "anywhere", "jump"),
-        ("toy_heap", "fork", "anywhere"), ("toy_heap", "load", "fork", "anywhere"))
+        ("toy_heap", "fork", "anywhere"), ("toy_heap", "load", "fork", "anywhere"),
+        ("toy_heap", "load", "fork", "anywhere", "jump"),
+        ("count_heap", "load", "fork", "tier=symbols"), ("count_heap", "load", "fork", "tier=all"))
 GENERATIONS = 40
 
 
@@ -30,7 +32,7 @@ def bench_of(build, tmp):
              "validator": pathlib.Path(harness.__file__).with_name("validate_trace.py")}
     beside = [build / "test/run/count_heap.so", build / "test/stress/toy_heap.so",
               build / "test/stress/heap_stress_library.so"]
-    return harness.Bench(argparse.Namespace(**files, beside=beside, unprivileged=False,
+    return harness.Bench(argparse.Namespace(**files, beside=beside, unprivileged=False, compressed=False,
                                             arguments=[]), tmp)
 
 
