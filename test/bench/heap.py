@@ -236,12 +236,15 @@ def measure(args, base, inputs):
     bench.results.traces = {"folder": base, "file_system": file_system(base)}
     progress("warming up")
     warm(base, int(args.scale * TRACE_MOST))
-    for number in range(args.rounds):
-        for work in bench.works:
-            progress(f"round {number + 1} of {args.rounds}: {work.key} native")
-            bench.compare(work, number)
-    bench.on_disk()
-    bench.analysis()
+    try:
+        for number in range(args.rounds):
+            for work in bench.works:
+                progress(f"round {number + 1} of {args.rounds}: {work.key} native")
+                bench.compare(work, number)
+        bench.on_disk()
+        bench.analysis()
+    except KeyboardInterrupt:
+        bench.absent.append("interrupted: the rest was not measured")
     progress("")
     bench.results.absent = bench.absent
     return bench.results
