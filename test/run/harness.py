@@ -297,6 +297,7 @@ def main():
     atexit.register(shutil.rmtree, tmp, ignore_errors=True)
     # Started in the background, a shell has them ignored; no program could handle them then.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     # Meson ends a test that takes too long this way; the folder must go even then.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
