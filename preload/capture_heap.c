@@ -57,12 +57,18 @@ static inline struct thread *enter(struct thread_local_state *self)
 	return t;
 }
 
+static inline void end(struct thread_local_state *self)
+{
+	__asm__ volatile("" ::: "memory");
+	self->depth = 0;
+}
+
 /* Out of it. A full chunk may have left something to tell. */
 static inline void leave(struct thread_local_state *self)
 {
 	if (__builtin_expect(own_nr_pending(), false))
 		capture_own_calls();
-	self->depth = 0;
+	end(self);
 }
 
 /*
@@ -181,12 +187,6 @@ static inline void begin(struct thread_local_state *self)
 	__asm__ volatile("" ::: "memory");
 }
 
-static inline void end(struct thread_local_state *self)
-{
-	__asm__ volatile("" ::: "memory");
-	self->depth = 0;
-}
-
 void capture_alloc(const void *block, size_t size, size_t align, const void *frame)
 {
 	struct thread_local_state *self = &tls_block;
@@ -207,7 +207,8 @@ void capture_alloc(const void *block, size_t size, size_t align, const void *fra
 	if (__builtin_expect(heap_stream_goes_on(&t->heap, now) && heap_op_is_short(far) &&
 			     size < DIGITS_SHORT && stack < DIGITS_SHORT, true)) {
 		heap_stream_put_alloc(&t->heap, now, far, (uint32_t)size, stack);
-		end(self);
+		/* A new stack may have filled a chunk, too. */
+		leave(self);
 		return;
 	}
 	heap_stream_alloc(&t->heap, t->tid, now, (uint64_t)(uintptr_t)block, size, 0, stack);

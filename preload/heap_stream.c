@@ -6,6 +6,9 @@
 
 static bool begin_op(struct heap_stream *s, int tid, uint64_t ns, uint64_t addr, struct heap_op *op)
 {
+	/* The counter may be read before an earlier instruction that waits for it; a thread's order is known. */
+	if (ns < s->last_ns)
+		ns = s->last_ns;
 	if (!heap_stream_goes_on(s, ns) && !heap_stream_begin(s, tid, ns, addr))
 		return false;
 	heap_op_begin(s, ns, op);

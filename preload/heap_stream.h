@@ -59,8 +59,8 @@ static inline unsigned int heap_op_digits(uint32_t value, uint64_t *ret_text)
 }
 
 /*
- * Does an operation at @ns go into the open line? That ends when it is long, when nothing happened for
- * long, or when time went back.
+ * Does an operation at @ns go into the open line? That ends when it is long, or when nothing happened for
+ * long. Not if time went back, either.
  */
 static inline bool heap_stream_goes_on(const struct heap_stream *s, uint64_t ns)
 {

@@ -174,9 +174,26 @@ static void test_operations(void)
 	CHECK(i > 5000, "only %d operations", i);
 }
 
+/* Stamps of a thread that are out of order by a little: it is known which came first. */
+static void test_time_goes_back(void)
+{
+	static char chunk[4096];
+	struct heap_stream s = { .chunk = chunk, .size = sizeof(chunk) };
+	json_t *op;
+
+	memset(chunk, '\n', sizeof(chunk));
+	heap_stream_alloc(&s, 7, 5000, 0x1000, 16, 0, 1);
+	heap_stream_free(&s, 7, 4990, 0x1000);
+	op = read_last(&s, 0);
+	CHECK(op && number(op, 0) == 0, "dt %lld", op ? (long long)number(op, 0) : -1);
+	json_decref(op);
+	CHECK(s.last_ns == 5000, "last %llu", (unsigned long long)s.last_ns);
+}
+
 int main(void)
 {
 	digits_init();
+	test_time_goes_back();
 	test_numbers();
 	test_operations();
 	return failures != 0;
