@@ -135,6 +135,8 @@ EXPORT void *realloc(void *old, size_t size)
 	return p;
 }
 
+static void *(*volatile first_realloc)(void *, size_t) = realloc;
+
 EXPORT void *reallocarray(void *old, size_t nr, size_t size)
 {
 	size_t bytes;
@@ -144,7 +146,7 @@ EXPORT void *reallocarray(void *old, size_t nr, size_t size)
 		capture_alloc(NULL, SIZE_MAX, 0, FRAME);
 		return NULL;
 	}
-	return realloc(old, bytes);
+	return first_realloc(old, bytes);
 }
 
 EXPORT void free(void *p)
@@ -163,6 +165,12 @@ EXPORT void cfree(void *p)
 	free(p);
 }
 
+/*
+ * As the program would call them: that of an allocator preloaded before us, if there is one. Through a
+ * pointer, for a compiler may take our own definition otherwise.
+ */
+static void (*volatile first_free)(void *) = free;
+
 /* C23: the sizes are the program's promise, nothing we could use. */
 void free_sized(void *p, size_t size);
 void free_aligned_sized(void *p, size_t align, size_t size);
@@ -170,14 +178,14 @@ void free_aligned_sized(void *p, size_t align, size_t size);
 EXPORT void free_sized(void *p, size_t size)
 {
 	(void)size;
-	free(p);
+	first_free(p);
 }
 
 EXPORT void free_aligned_sized(void *p, size_t align, size_t size)
 {
 	(void)align;
 	(void)size;
-	free(p);
+	first_free(p);
 }
 
 EXPORT void *memalign(size_t align, size_t size)
