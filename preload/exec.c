@@ -21,6 +21,7 @@
 #include "errnames.h"
 #include "kmaps.h"
 #include "lock.h"
+#include "own.h"
 #include "recorder.h"
 #include "sys.h"
 #include "thread.h"
@@ -305,6 +306,9 @@ static void record(const char *path, char *const argv[], enum image image)
 	thread_flush_all();
 	capture_checkpoint("exec", config.frames != FRAMES_OFF);
 	recorder_flush_lost();
+	capture_tell_own_calls(recorder_now());
+	/* The next line is the last one. */
+	own_hold(true);
 	w = recorder_writer();
 	jsonw_event(w, "exec");
 	jsonw_num(w, "t", (int64_t)recorder_now());
@@ -316,6 +320,7 @@ static void record(const char *path, char *const argv[], enum image image)
 	jsonw_num(w, "stack", stack);
 	recorder_commit(w);
 	recorder_trim();
+	own_hold(false);
 	lock_drop(&state);
 	tls.depth--;
 }

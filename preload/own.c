@@ -15,10 +15,16 @@
 static struct own_call calls[NR_CALLS];
 static unsigned int first;
 unsigned int own_nr_kept;
+static bool held;
+
+void own_hold(bool hold)
+{
+	held = hold;
+}
 
 bool own_has_room(void)
 {
-	return own_nr_kept < NR_CALLS / 2;
+	return !held && own_nr_kept < NR_CALLS / 2;
 }
 
 bool own_take(struct own_call *ret_call)

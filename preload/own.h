@@ -43,6 +43,8 @@ int own_grow(uint64_t end, uint64_t bytes);
 bool own_take(struct own_call *ret_call);
 /* For what might as well not be done: half of the room is for what must be. */
 bool own_has_room(void);
+/* Nothing can be told any more: such calls are not made. */
+void own_hold(bool hold);
 /* How many there are: a hint, without the lock. */
 extern unsigned int own_nr_kept;
 
