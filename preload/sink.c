@@ -36,6 +36,8 @@
 #define WINDOW_TRIES 8
 #define STREAM_PATIENCE_MS 1000
 #define NR_SUFFIXES 1000
+#define FILLER_PAGE 4096u
+#define RETIRE_BYTES (512u << 10)	/* of the window, before its pages are let go together */
 
 static struct {
 	int fd;			/* handle in fds.c, -1: none */
@@ -46,6 +48,7 @@ static struct {
 	size_t window_bytes;
 	uint64_t length;	/* bytes handed out (file) or written (stream) */
 	uint64_t ready;		/* file: bytes that exist already, or less than length */
+	uint64_t retired;	/* file: up to here pages were let go */
 	dev_t dev;
 	ino_t ino;
 	int err;
@@ -53,8 +56,8 @@ static struct {
 
 #define PACKED_SUFFIX ".zst"
 
-static char filler[4096];	/* a page of what chunks begin as */
-static char first_filler[2 * sizeof(filler)];	/* packed: up to a page's boundary */
+static char filler[SINK_CHUNK];	/* whole pages of what chunks begin as */
+static char first_filler[2 * FILLER_PAGE];	/* packed: up to a page's boundary */
 
 bool sink_is_file(void)
 {
@@ -342,6 +345,7 @@ static int map_window(void)
 
 static bool extend(size_t size);
 static bool cut(uint64_t length);
+static bool retire(uint64_t start, uint64_t end);
 
 static bool lengthen(size_t size)
 {
@@ -355,15 +359,17 @@ static bool lengthen(size_t size)
 static void begin_packed(void)
 {
 	const struct zsink_file file = {
-		.window = sink.window, .extend = lengthen, .cut = cut, .retire = sink_retire,
+		.window = sink.window, .extend = lengthen, .cut = cut, .retire = retire,
 	};
+	size_t at;
 
 	sink.is_packed = zsink_is_built_in();
 	if (!sink.is_packed && !config.quiet)
 		config_warn(sink.path, ": built without zstd; it is not compressed", NULL);
 	if (!sink.is_packed || !sink.is_file)
 		return;
-	zsink_fill_page(filler, sizeof(filler));
+	for (at = 0; at < sizeof(filler); at += FILLER_PAGE)
+		zsink_fill_page(filler + at, FILLER_PAGE);
 	zsink_begin(&file, sys_getpid());
 }
 
@@ -443,7 +449,7 @@ int sink_open(bool child)
 	sink.broken = sink.is_file = sink.is_socket = sink.is_packed = false;
 	zsink_begin(NULL, 0);
 	sink.path[0] = '\0';
-	sink.length = sink.ready = 0;
+	sink.length = sink.ready = sink.retired = 0;
 	if (!strncmp(config.out, "fd:", 3))
 		return child ? -ENOTSUP : open_inherited(config.out + 3);
 	if (!strncmp(config.out, "unix:", 5))
@@ -507,12 +513,15 @@ static int grow_window(uint64_t end)
 	return err;
 }
 
-/* Packed: each page is a frame of its own, so that a file whose growth was killed is whole, too. */
+/*
+ * Packed: each page is a frame of its own, so that a file whose growth was killed is whole, too. As one
+ * piece, for the page cache takes a large one faster.
+ */
 static struct iovec fill(uint64_t at, uint64_t left)
 {
-	size_t len = sizeof(filler) - at % sizeof(filler);
+	size_t len = FILLER_PAGE - at % FILLER_PAGE;
 
-	if (!zsink_is_on() || len == sizeof(filler))
+	if (!zsink_is_on() || len == FILLER_PAGE)
 		return (struct iovec){ filler, left < sizeof(filler) ? left : sizeof(filler) };
 	return (struct iovec){ first_filler, zsink_fill_page(first_filler, len) };
 }
@@ -523,7 +532,7 @@ static struct iovec fill(uint64_t at, uint64_t left)
  */
 static bool drop_part_of_page(uint64_t at, uint64_t end)
 {
-	uint64_t whole = at & ~(sizeof(filler) - 1);
+	uint64_t whole = at & ~(uint64_t)(FILLER_PAGE - 1);
 
 	if (!zsink_is_on() || at == whole || at == end)
 		return false;
@@ -537,7 +546,7 @@ static bool drop_part_of_page(uint64_t at, uint64_t end)
 
 static bool extend_blocked(size_t size)
 {
-	struct iovec iov[SINK_CHUNK / sizeof(filler)];
+	struct iovec iov[4];
 	uint64_t at = sink.length, end = sink.length + size;
 	size_t i;
 	long n;
@@ -589,6 +598,18 @@ static bool extend(size_t size)
 	return done;
 }
 
+/* Pages of the window that need not stay resident: the page cache has them. Return: they were let go. */
+static bool retire(uint64_t start, uint64_t end)
+{
+	start = (start + FILLER_PAGE - 1) & ~(uint64_t)(FILLER_PAGE - 1);
+	end &= ~(uint64_t)(FILLER_PAGE - 1);
+	if (end <= start || !own_has_room())
+		return false;
+	own_call(MM_MADVISE, SYS_madvise,
+		 (uint64_t[6]){ sink_start() + start, end - start, MADV_DONTNEED });
+	return true;
+}
+
 char *sink_chunk(size_t want, size_t *ret_size)
 {
 	size_t size = (want + 4095) & ~(size_t)4095;
@@ -596,6 +617,9 @@ char *sink_chunk(size_t want, size_t *ret_size)
 
 	if (zsink_is_on())
 		return zsink_chunk(want, ret_size);
+	/* A chunk still in use comes back page by page; to look for those would cost more. */
+	if (sink.length - sink.retired >= RETIRE_BYTES && retire(sink.retired, sink.length))
+		sink.retired = sink.length;
 	if (!lengthen(size))
 		return NULL;
 	*ret_size = size;
@@ -615,16 +639,6 @@ static bool cut(uint64_t length)
 		return false;
 	sink.length = sink.ready = length;
 	return true;
-}
-
-void sink_retire(char *chunk, size_t size)
-{
-	uintptr_t start = ((uintptr_t)chunk + 4095) & ~4095ul;
-	uintptr_t end = ((uintptr_t)chunk + size) & ~4095ul;
-
-	if (end > start && own_has_room())
-		own_call(MM_MADVISE, SYS_madvise,
-			 (uint64_t[6]){ start, end - start, MADV_DONTNEED });
 }
 
 void sink_trim(const char *chunk, size_t size, size_t used)

@@ -177,8 +177,8 @@ static void retire(void)
 {
 	if (z.packed - z.retired < RETIRE_BYTES)
 		return;
-	z.file.retire(at(z.retired), z.packed - z.retired);
-	z.retired = z.packed & ~(uint64_t)(ZSINK_PAGE - 1);
+	if (z.file.retire(z.retired, z.packed))
+		z.retired = z.packed & ~(uint64_t)(ZSINK_PAGE - 1);
 }
 
 /* At E. What follows it is in place before it appears. */

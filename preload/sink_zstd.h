@@ -28,8 +28,8 @@ struct zsink_file {
 	/* Make it longer, by skippable frames of a page each. */
 	bool (*extend)(size_t bytes);
 	bool (*cut)(uint64_t length);
-	/* What is there will not be touched again soon. */
-	void (*retire)(char *start, size_t bytes);
+	/* What is at [start, end) will not be touched again soon. Return: it was let go. */
+	bool (*retire)(uint64_t start, uint64_t end);
 };
 
 struct zsink_packer;

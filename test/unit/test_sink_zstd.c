@@ -69,9 +69,9 @@ static bool cut(uint64_t length)
 	return true;
 }
 
-static void retire(char *start, size_t bytes)
+static bool retire(uint64_t start, uint64_t end)
 {
-	(void)start, (void)bytes;
+	return start < end;
 }
 
 static void begin(uint64_t file_room)
