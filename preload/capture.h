@@ -115,6 +115,8 @@ uint32_t capture_stack(void);
 struct thread;
 struct walk_frame;
 uint32_t capture_stack_from(struct thread *t, const struct walk_frame *from);
+/* On the thread's own stack, where walk_recall() found none by @key. */
+uint32_t capture_stack_new(struct thread *t, const struct walk_frame *from, uint64_t key);
 /* The same for calls that make tasks, which have no guard of their own yet; 0 while off. */
 uint32_t capture_stack_of_task(void);
 /* Its two innermost frames, taken now if stacks are off; 0 where there is none. */

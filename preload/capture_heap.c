@@ -32,6 +32,18 @@ static __attribute__((noinline)) void pass_by(const struct thread_local_state *s
 		recorder_lost("heap", "guard", 1);
 }
 
+static inline void begin(struct thread_local_state *self)
+{
+	self->depth = 1;
+	__asm__ volatile("" ::: "memory");
+}
+
+static inline void end(struct thread_local_state *self)
+{
+	__asm__ volatile("" ::: "memory");
+	self->depth = 0;
+}
+
 /*
  * Into the hook, unless it is entered from within vmtrace.
  * Return: the thread's record, NULL for an operation that is not recorded.
@@ -46,21 +58,15 @@ static inline struct thread *enter(struct thread_local_state *self)
 		pass_by(self);
 		return NULL;
 	}
-	self->depth = 1;
+	begin(self);
 	t = self->thread;
 	if (__builtin_expect(!t, false))
 		t = thread_self();
 	if (__builtin_expect(!t, false)) {
 		recorder_lost("heap", "memory", 1);
-		self->depth = 0;
+		end(self);
 	}
 	return t;
-}
-
-static inline void end(struct thread_local_state *self)
-{
-	__asm__ volatile("" ::: "memory");
-	self->depth = 0;
 }
 
 /* Out of it. A full chunk may have left something to tell. */
@@ -173,18 +179,10 @@ static inline uint32_t usual_stack_of(struct thread *t, const void *frame)
 	uint32_t id;
 
 	walk_from(&from, frame);
-	if (__builtin_expect(from.sp - t->own_low < t->own_high - t->own_low, true)) {
-		id = walk_recall(&t->walk, &from, t->own_high, &key);
-		if (__builtin_expect(id != 0, true))
-			return id;
-	}
-	return capture_stack_from(t, &from);
-}
-
-static inline void begin(struct thread_local_state *self)
-{
-	self->depth = 1;
-	__asm__ volatile("" ::: "memory");
+	if (__builtin_expect(!thread_is_on_own_stack(t, from.sp), false))
+		return capture_stack_from(t, &from);
+	id = walk_recall(&t->walk, &from, t->own_high, &key);
+	return __builtin_expect(id != 0, true) ? id : capture_stack_new(t, &from, key);
 }
 
 void capture_alloc(const void *block, size_t size, size_t align, const void *frame)

@@ -112,7 +112,7 @@ static int unwind(struct thread *t, const struct walk_frame *from, void **ips, i
 
 	if (!thread_gate_enter(t)) {
 		*ret_cut = true;
-		return t && from->sp >= t->own_low && from->sp < t->own_high ?
+		return t && thread_is_on_own_stack(t, from->sp) ?
 			       walk_partly(from, t->own_high, ips, max) : 0;
 	}
 	tls.unwinding = true;
@@ -214,18 +214,18 @@ static __attribute__((noinline)) bool add_fresh(struct thread *t, uint32_t outer
 }
 
 /* Room for the stacks that the thread comes by: a little at first, more when that was full. */
-static __attribute__((noinline)) void grow_paths(struct walk *w)
+static __attribute__((noinline)) void grow_paths(struct paths *p)
 {
 	struct lock_state state;
 	void *memory;
 
 	lock_take(&state);
-	memory = arena_alloc(walk_paths_bytes(w->level + 1));
+	memory = arena_alloc(paths_bytes(p->level + 1));
 	lock_drop(&state);
 	if (memory)
-		walk_use_paths(w, memory, w->level + 1);
+		paths_use(p, memory, p->level + 1);
 	else
-		w->level = WALK_LEVELS;	/* That was all. */
+		p->level = PATHS_LEVELS;	/* That was all. */
 }
 
 /* What walk_take() has found. Return: its id, 0: the trace can't take it. */
@@ -247,29 +247,43 @@ static uint32_t name_walked(struct thread *t, uint64_t key, int nr_fresh)
 		node = w->fresh[0].node;
 		walk_keep(w, nr_fresh);
 	}
-	if (__builtin_expect(!w->level || (w->is_small && w->level < WALK_LEVELS), false))
-		grow_paths(w);
+	if (__builtin_expect(!w->paths.level || (w->paths.is_small && w->paths.level < PATHS_LEVELS), false))
+		grow_paths(&w->paths);
 	walk_remember(w, key, node);
 	return node;
 }
 
 /* Return: false if it can't be walked. */
-static inline bool walk(struct thread *t, const struct walk_frame *from, uint32_t *ret_id)
+static bool walk_new(struct thread *t, const struct walk_frame *from, uint64_t key, uint32_t *ret_id)
 {
-	uint64_t key;
-	int nr;
+	int nr = walk_take(&t->walk, from, t->own_high);
 
-	if (__builtin_expect(from->sp < t->own_low || from->sp >= t->own_high, false) &&
-	    !find_own_stack(t, from->sp))
-		return false;
-	*ret_id = walk_recall(&t->walk, from, t->own_high, &key);
-	if (__builtin_expect(*ret_id != 0, true))
-		return true;
-	nr = walk_take(&t->walk, from, t->own_high);
 	if (__builtin_expect(nr == WALK_GIVES_UP, false))
 		return false;
 	*ret_id = name_walked(t, key, nr);
 	return true;
+}
+
+static inline bool walk(struct thread *t, const struct walk_frame *from, uint32_t *ret_id)
+{
+	uint64_t key;
+
+	if (__builtin_expect(!thread_is_on_own_stack(t, from->sp), false) && !find_own_stack(t, from->sp))
+		return false;
+	*ret_id = walk_recall(&t->walk, from, t->own_high, &key);
+	return *ret_id || walk_new(t, from, key, ret_id);
+}
+
+static uint32_t unwound(struct thread *t, const struct walk_frame *from)
+{
+	return t && is_tight(t) ? 0 : unwind_and_name(t, from);
+}
+
+uint32_t capture_stack_new(struct thread *t, const struct walk_frame *from, uint64_t key)
+{
+	uint32_t id;
+
+	return walk_new(t, from, key, &id) ? id : unwound(t, from);
 }
 
 uint32_t capture_stack_from(struct thread *t, const struct walk_frame *from)
@@ -278,9 +292,7 @@ uint32_t capture_stack_from(struct thread *t, const struct walk_frame *from)
 
 	if (!config.stacks || tls.unwinding)
 		return 0;
-	if (__builtin_expect(!t || tls.raw_ip, false) || !walk(t, from, &id))
-		id = t && is_tight(t) ? 0 : unwind_and_name(t, from);
-	return id;
+	return t && !tls.raw_ip && walk(t, from, &id) ? id : unwound(t, from);
 }
 
 uint32_t capture_stack(void)

@@ -3,18 +3,23 @@
 
 #include "no_heap.h"
 
-uint32_t digits_table[1000];
+/* ZEROS: how many there are in front. */
+#define ENTRY(n, zeros) \
+	(('0' + (n) / 100) | ('0' + (n) / 10 % 10) << 8 | ('0' + (n) % 10) << 16 | (zeros) * 8 << 24)
+#define TEN(n, zeros) \
+	ENTRY(n, zeros), ENTRY((n) + 1, zeros), ENTRY((n) + 2, zeros), ENTRY((n) + 3, zeros), \
+	ENTRY((n) + 4, zeros), ENTRY((n) + 5, zeros), ENTRY((n) + 6, zeros), ENTRY((n) + 7, zeros), \
+	ENTRY((n) + 8, zeros), ENTRY((n) + 9, zeros)
+#define NINETY(n, zeros) \
+	TEN((n) + 10, zeros), TEN((n) + 20, zeros), TEN((n) + 30, zeros), TEN((n) + 40, zeros), \
+	TEN((n) + 50, zeros), TEN((n) + 60, zeros), TEN((n) + 70, zeros), TEN((n) + 80, zeros), \
+	TEN((n) + 90, zeros)
+#define HUNDRED(n) TEN(n, 0), NINETY(n, 0)
 
-void digits_init(void)
-{
-	uint32_t n, zeros;
-
-	for (n = 0; n < 1000; n++) {
-		zeros = n < 10 ? 16 : n < 100 ? 8 : 0;
-		digits_table[n] = ('0' + n / 100) | ('0' + n / 10 % 10) << 8 | ('0' + n % 10) << 16 |
-				  zeros << 24;
-	}
-}
+const uint32_t digits_table[1000] = {
+	TEN(0, 2), NINETY(0, 1), HUNDRED(100), HUNDRED(200), HUNDRED(300), HUNDRED(400),
+	HUNDRED(500), HUNDRED(600), HUNDRED(700), HUNDRED(800), HUNDRED(900),
+};
 
 char *digits_put_long(char *dst, uint64_t value)
 {

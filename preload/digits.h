@@ -7,15 +7,13 @@
 #include <string.h>
 
 #define DIGITS_SHORT 1000000000u
+#define DIGITS_ROOM 24		/* bytes that digits_put() may touch */
 
 /*
  * For each number below 1000 its three digits as characters, the first in the lowest byte, and above
  * them how many bits of leading zeros there are to shift out: 8 times 0, 1 or 2.
  */
-extern uint32_t digits_table[1000];
-
-/* Fill it. Context: startup. */
-void digits_init(void);
+extern const uint32_t digits_table[1000];
 
 /* Below 1000, without leading zeros. @dst: room for four bytes. Return of all: behind the last digit. */
 static inline char *digits_put_leading(char *dst, uint32_t value)
@@ -53,9 +51,9 @@ char *digits_put_long(char *dst, uint64_t value);
 
 /**
  * digits_put() - Write a number.
- * @dst: room for 21 bytes; one behind the last digit may be written.
+ * @dst: room for DIGITS_ROOM bytes; one behind the last digit may be written.
  *
- * Context: any, after digits_init().
+ * Context: any.
  */
 static inline char *digits_put(char *dst, uint64_t value)
 {

@@ -92,10 +92,11 @@ static inline void heap_op_begin(struct heap_stream *s, uint64_t ns, struct heap
 static inline uint64_t heap_op_sign(struct heap_op *op, int64_t value)
 {
 	static const uint16_t comma_minus = ',' | '-' << 8;
+	uint64_t minus = (uint64_t)(value >> 63);	/* all bits or none, for no branch could foretell it */
 
 	memcpy(op->p, &comma_minus, sizeof(comma_minus));
-	op->p += 1 + (value < 0);
-	return value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
+	op->p += 1 + (minus & 1);
+	return ((uint64_t)value ^ minus) - minus;
 }
 
 static inline void heap_op_field(struct heap_op *op, int64_t value)

@@ -4,9 +4,11 @@
 
 #include <string.h>
 
+#include "digits.h"
+
 #include "no_heap.h"
 
-static const char digits[] = "0123456789abcdef";
+static const char hex_digits[] = "0123456789abcdef";
 
 void jsonw_init(struct jsonw *w, char *buf, size_t size)
 {
@@ -112,46 +114,34 @@ void jsonw_array_end(struct jsonw *w)
 	close(w, ']');
 }
 
-#define NUM_MAX 20	/* digits of a 64-bit number, with its sign */
+#define NUM_ROOM (1 + DIGITS_ROOM)
 
-/* Two digits at a time, from @end downwards. Return: the first one. */
-static char *put_digits(char *end, int64_t value)
+/* At @dst, room for NUM_ROOM bytes. */
+static size_t put_num(char *dst, int64_t value)
 {
-	static const char pairs[] =
-		"0001020304050607080910111213141516171819202122232425262728293031323334353637383940"
-		"4142434445464748495051525354555657585960616263646566676869707172737475767778798081"
-		"828384858687888990919293949596979899";
-	uint64_t v = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
-	char *p = end;
+	uint64_t minus = (uint64_t)(value >> 63);
 
-	for (; v >= 10; v /= 100) {
-		p -= 2;
-		memcpy(p, pairs + v % 100 * 2, 2);
-	}
-	if (v || p == end)
-		*--p = (char)('0' + v);
-	if (value < 0)
-		*--p = '-';
-	return p;
+	*dst = '-';
+	return (size_t)(digits_put(dst + (minus & 1), ((uint64_t)value ^ minus) - minus) - dst);
 }
 
 size_t jsonw_put_num(char *dst, int64_t value)
 {
-	char tmp[NUM_MAX], *first = put_digits(tmp + NUM_MAX, value);
-	size_t len = (size_t)(tmp + NUM_MAX - first);
+	char tmp[NUM_ROOM];
+	size_t len = put_num(tmp, value);
 
-	copy(dst, first, len);
+	memcpy(dst, tmp, len);
 	return len;
 }
 
 void jsonw_num_n(struct jsonw *w, const char *key, size_t len, int64_t value)
 {
-	char tmp[NUM_MAX], *first = put_digits(tmp + NUM_MAX, value), *dst;
-	size_t n = (size_t)(tmp + NUM_MAX - first);
+	char tmp[NUM_ROOM], *dst;
+	size_t n = put_num(tmp, value);
 
 	dst = put_key(w, key, len, n);
 	if (dst)
-		copy(dst, first, n);
+		copy(dst, tmp, n);
 }
 
 void jsonw_hex_n(struct jsonw *w, const char *key, size_t len, uint64_t value)
@@ -165,7 +155,7 @@ void jsonw_hex_n(struct jsonw *w, const char *key, size_t len, uint64_t value)
 	*dst++ = '0';
 	*dst++ = 'x';
 	for (; shift >= 0; shift -= 4)
-		*dst++ = digits[value >> shift & 15];
+		*dst++ = hex_digits[value >> shift & 15];
 	*dst = '"';
 }
 
@@ -202,7 +192,7 @@ static size_t utf8_length(const unsigned char *s, size_t left)
 
 static void put_escaped(struct jsonw *w, unsigned char c)
 {
-	char tmp[6] = { '\\', 'u', '0', '0', digits[c >> 4], digits[c & 15] };
+	char tmp[6] = { '\\', 'u', '0', '0', hex_digits[c >> 4], hex_digits[c & 15] };
 
 	if (c == '"' || c == '\\') {
 		put_char(w, '\\');
@@ -253,8 +243,8 @@ static void put_bytes(struct jsonw *w, const char *value, size_t len)
 
 	put_char(w, '"');
 	for (i = 0; i < len; i++) {
-		put_char(w, digits[(unsigned char)value[i] >> 4]);
-		put_char(w, digits[value[i] & 15]);
+		put_char(w, hex_digits[(unsigned char)value[i] >> 4]);
+		put_char(w, hex_digits[value[i] & 15]);
 	}
 	put_char(w, '"');
 }

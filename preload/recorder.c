@@ -6,7 +6,6 @@
 
 #include "arena.h"
 #include "clock.h"
-#include "digits.h"
 #include "heap_stream.h"
 #include "lock.h"
 #include "sink.h"
@@ -43,7 +42,6 @@ bool recorder_init(void)
 {
 	if (!record)
 		record = arena_alloc(RECORD_MAX);
-	digits_init();
 	main_chunk = NULL;
 	main_size = main_len = 0;
 	tally = NULL;

@@ -66,6 +66,12 @@ struct thread_local_state {
 	int owner, pid;			/* whose a shared block is */
 };
 
+/* Does it run on the stack that it has for its whole life, as far as that is known? */
+static inline bool thread_is_on_own_stack(const struct thread *t, uintptr_t sp)
+{
+	return sp - t->own_low < t->own_high - t->own_low;
+}
+
 extern __thread struct thread_local_state tls_block __attribute__((tls_model("initial-exec")));
 
 /* The state of a task on a shared block: its own, made at first use. Context: any. */

@@ -8,17 +8,7 @@
 
 #include "no_heap.h"
 
-#define WORD sizeof(uintptr_t)
-#define FIRST_SETS 128u
-#define SET_WORDS 64u		/* for the stacks of a set, on average */
-#define KEY_FRAMES 3
-#define FIRST_KEY(from) ((from)->sp ^ (from)->ip << 20)
-#define NEXT_KEY(key, ip) (((key) ^ (ip)) * 0x9e3779b97f4a7c15ull)
-
-static inline uintptr_t read_word(uintptr_t addr)
-{
-	return *(const volatile uintptr_t *)addr;
-}
+#define WORD WALK_WORD
 
 /* The caller of @at by its rule. Return: false if that lies outside of the stack. */
 static inline bool step(const struct walk_frame *at, uint64_t rule, uintptr_t end,
@@ -31,58 +21,17 @@ static inline bool step(const struct walk_frame *at, uint64_t rule, uintptr_t en
 	/* By a frame pointer that is none it might be anywhere. */
 	if (__builtin_expect(cfa <= at->sp || cfa > end || base > end || cfa % WORD, false))
 		return false;
-	ret->ip = read_word(cfa - WORD);
+	ret->ip = walk_read(cfa - WORD);
 	ret->sp = cfa;
 	ret->bp = at->bp;
 	ret->bp_slot = 0;
 	if (bp_slot != cfa) {
 		if (__builtin_expect(bp_slot < at->sp, false))
 			return false;
-		ret->bp = read_word(bp_slot);
+		ret->bp = walk_read(bp_slot);
 		ret->bp_slot = bp_slot;
 	}
 	return true;
-}
-
-static uint32_t nr_sets(unsigned int level)
-{
-	return FIRST_SETS << 2 * (level - 1);
-}
-
-static uint32_t nr_words(unsigned int level)
-{
-	return nr_sets(level) * SET_WORDS;
-}
-
-size_t walk_paths_bytes(unsigned int level)
-{
-	return nr_sets(level) * (sizeof(struct walk_keys) + WALK_WAYS * sizeof(struct walk_path)) +
-	       nr_words(level) * sizeof(struct walk_word);
-}
-
-void walk_use_paths(struct walk *w, void *memory, unsigned int level)
-{
-	w->paths = NULL;
-	__asm__ volatile("" ::: "memory");
-	w->path_words = memory;
-	w->max_path_words = nr_words(level);
-	w->path_mask = nr_sets(level) - 1;
-	w->nr_path_words = 0;
-	w->nr_replaced = 0;
-	w->level = level;
-	w->is_small = false;
-	__asm__ volatile("" ::: "memory");
-	w->keys = (struct walk_keys *)(void *)(w->path_words + nr_words(level));
-	w->paths = (struct walk_path *)(void *)(w->keys + nr_sets(level));
-}
-
-static __attribute__((noinline)) void forget_paths(struct walk *w)
-{
-	uint32_t i, nr = w->paths ? (w->path_mask + 1) * WALK_WAYS : 0;
-
-	for (i = 0; i < nr; i++)
-		w->paths[i].id = 0;
-	w->nr_path_words = 0;
 }
 
 /*
@@ -94,7 +43,7 @@ static inline uint32_t find_changed(const struct walk *w, uint32_t nr)
 	uint32_t i = nr ? w->frames[nr - 1].nr_words : 0;
 
 	for (; i; i--) {
-		if (read_word(w->words[i - 1].addr) != w->words[i - 1].value)
+		if (walk_read(w->words[i - 1].addr) != w->words[i - 1].value)
 			break;
 	}
 	return i;
@@ -121,138 +70,36 @@ static inline bool is_as_it_was(const struct walk *w, const struct walk_frame *a
 	return false;
 }
 
-/* Rules were forgotten: what was found by them goes, too. */
-static __attribute__((noinline)) void forget(struct walk *w)
+void walk_forget(struct walk *w)
 {
 	w->nr = 0;
-	forget_paths(w);
+	paths_forget(&w->paths);
 	w->generation = cfi_generation();
 }
 
-/* The key's frames where some are found by rbp; the first ones are stepped through again. */
-static __attribute__((noinline)) uint64_t find_key_by_bp(const struct walk_frame *from, uintptr_t end)
+uint64_t walk_key_by_bp(const struct walk_frame *from, uintptr_t end)
 {
 	struct walk_frame at = *from, next;
-	uint64_t key = FIRST_KEY(from), rule;
+	uint64_t key = WALK_FIRST_KEY(from), rule;
 	int i;
 
-	for (i = 0; i < KEY_FRAMES; i++) {
+	for (i = 0; i < WALK_KEY_FRAMES; i++) {
 		rule = cfi_rule(at.ip);
 		if (rule & (CFI_NOT_SIMPLE | CFI_BOTTOM) || !step(&at, rule, end, &next))
 			break;
 		at = next;
-		key = NEXT_KEY(key, at.ip);
+		key = WALK_NEXT_KEY(key, at.ip);
 	}
 	return key;
-}
-
-/* Enough of the innermost frames to tell most stacks apart. Nothing is proved here. */
-static inline uint64_t find_key(const struct walk_frame *from, uintptr_t end)
-{
-	uintptr_t ip = from->ip, sp = from->sp;
-	uint64_t key = FIRST_KEY(from), rule;
-	int i;
-
-	for (i = 0; i < KEY_FRAMES; i++) {
-		rule = cfi_rule(ip);
-		if (__builtin_expect(rule & (CFI_OF_BP | CFI_NOT_SIMPLE | CFI_BOTTOM), false))
-			return find_key_by_bp(from, end);
-		sp += CFI_CFA_WORDS(rule) * WORD;
-		if (__builtin_expect(sp > end, false))
-			break;
-		ip = read_word(sp - WORD);
-		key = NEXT_KEY(key, ip);
-	}
-	return key;
-}
-
-static inline bool path_holds(const struct walk *w, const struct walk_path *path)
-{
-	const struct walk_word *word = &w->path_words[path->first_word], *end = word + path->nr_words;
-	uintptr_t changed = 0;
-
-	/* Two at a time, and no branch for each. */
-	for (; end - word >= 2; word += 2)
-		changed |= (read_word(word[0].addr) ^ word[0].value) |
-			   (read_word(word[1].addr) ^ word[1].value);
-	if (word < end)
-		changed |= read_word(word->addr) ^ word->value;
-	return !changed;
-}
-
-uint32_t walk_recall(struct walk *w, const struct walk_frame *from, uintptr_t end, uint64_t *ret_key)
-{
-	const struct walk_path *path;
-	uint64_t key;
-	uint32_t set;
-	int way;
-
-	if (__builtin_expect(w->generation != cfi_generation(), false))
-		forget(w);
-	key = find_key(from, end);
-	*ret_key = key;
-	if (__builtin_expect(!w->paths, false))
-		return 0;
-	set = key >> 32 & w->path_mask;
-	for (way = 0; way < WALK_WAYS; way++) {
-		if (w->keys[set].key[way] != key)
-			continue;
-		path = &w->paths[set * WALK_WAYS + (uint32_t)way];
-		if (path->id && path->ip == from->ip && path->sp == from->sp &&
-		    (!path->needs_bp || path->bp == from->bp) && path_holds(w, path))
-			return path->id;
-	}
-	return 0;
-}
-
-/* A free one, or the one that was kept first. */
-static struct walk_path *victim(struct walk_path *set)
-{
-	struct walk_path *oldest = set, *path;
-
-	for (path = set; path < set + WALK_WAYS; path++) {
-		if (!path->id)
-			return path;
-		if (path->turn < oldest->turn)
-			oldest = path;
-	}
-	return oldest;
 }
 
 void walk_remember(struct walk *w, uint64_t key, uint32_t id)
 {
-	struct walk_path *path;
 	const struct walk_frame *frame = w->nr ? &w->frames[w->nr - 1] : NULL;
-	uint32_t nr, i, first, set;
 
-	if (!frame || !w->paths)
-		return;
 	/* The innermost frame's own word is not needed: that frame is given. */
-	nr = w->nr > 1 ? frame[-1].nr_words : 0;
-	set = key >> 32 & w->path_mask;
-	path = victim(&w->paths[set * WALK_WAYS]);
-	if (path->id && ++w->nr_replaced > (w->path_mask + 1) * WALK_WAYS)
-		w->is_small = true;
-	/* The words of the one that was here will do, if they are as many. */
-	first = path->id && path->nr_words == nr ? path->first_word : w->nr_path_words;
-	path->id = 0;
-	w->keys[set].key[path - &w->paths[set * WALK_WAYS]] = key;
-	if (first == w->nr_path_words) {
-		if (nr > w->max_path_words - first) {
-			w->is_small = true;
-			forget_paths(w);
-			first = 0;
-		}
-		w->nr_path_words += nr;
-	}
-	__asm__ volatile("" ::: "memory");
-	*path = (struct walk_path){ .ip = frame->ip, .sp = frame->sp, .bp = frame->bp,
-				    .nr_words = (uint16_t)nr, .needs_bp = frame->needs_bp,
-				    .first_word = first, .turn = w->turn++ };
-	for (i = 0; i < nr; i++)
-		w->path_words[first + i] = w->words[i];
-	__asm__ volatile("" ::: "memory");
-	path->id = id;
+	if (frame)
+		paths_keep(&w->paths, key, frame, w->words, w->nr > 1 ? frame[-1].nr_words : 0, id);
 }
 
 int walk_take(struct walk *w, const struct walk_frame *from, uintptr_t end)
@@ -262,7 +109,7 @@ int walk_take(struct walk *w, const struct walk_frame *from, uintptr_t end)
 	int nr;
 
 	if (__builtin_expect(w->generation != cfi_generation(), false))
-		forget(w);
+		walk_forget(w);
 	kept = w->nr;
 	at->ip = from->ip;
 	at->sp = from->sp;
@@ -315,9 +162,9 @@ static inline void link_outwards(struct walk *w, uint32_t k)
 
 	if (k && !outer->bp_slot)
 		frame->needs_bp |= outer->needs_bp;
-	w->words[nr++] = (struct walk_word){ frame->sp - WORD, frame->ip };
+	w->words[nr++] = (struct path_word){ frame->sp - WORD, frame->ip };
 	if (frame->needs_bp && frame->bp_slot)
-		w->words[nr++] = (struct walk_word){ frame->bp_slot, frame->bp };
+		w->words[nr++] = (struct path_word){ frame->bp_slot, frame->bp };
 	frame->nr_words = nr;
 	frame->depth = (uint16_t)((k ? outer->depth : 0) + !frame->is_own);
 }

@@ -23,11 +23,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "cfi.h"
+#include "paths.h"
+
 #define WALK_MAX 512	/* frames */
 #define WALK_GIVES_UP -1
 #define WALK_FORGETS UINT32_MAX	/* the generation of what is no longer true */
-#define WALK_WAYS 4
-#define WALK_LEVELS 3		/* sizes of the memory for whole stacks */
 
 struct walk_frame {
 	uintptr_t ip;		/* return address into the frame's code */
@@ -41,41 +42,14 @@ struct walk_frame {
 	bool is_own;		/* vmtrace's code */
 };
 
-struct walk_word {
-	uintptr_t addr, value;
-};
-
-/* Hashes of innermost frames: in one cache line, for most are not the one looked for. */
-struct walk_keys {
-	uint64_t key[WALK_WAYS];
-};
-
-/* A whole stack: its innermost frame, and the words that prove all others. */
-struct walk_path {
-	uintptr_t ip, sp, bp;
-	uint32_t id;		/* the caller's name for it; 0: none is kept here */
-	uint32_t turn;		/* the least was kept first */
-	uint32_t first_word;
-	uint16_t nr_words;
-	bool needs_bp;
-};
-
 struct walk {
 	uint32_t generation;	/* of the rules, with which all was found */
 	volatile uint32_t nr;	/* frames; written last, so that a jump out of here leaves a whole */
 
-	/* Whole stacks, in sets of WALK_WAYS, and their words. */
-	struct walk_keys *keys;
-	struct walk_path *paths;
-	struct walk_word *path_words;
-	uint32_t path_mask;		/* sets, less one */
-	uint32_t max_path_words, nr_path_words;
-	uint32_t turn, nr_replaced;
-	unsigned int level;		/* of that memory, from 1; 0: there is none yet */
-	bool is_small;			/* more would be used */
+	struct paths paths;	/* whole stacks */
 
 	struct walk_frame frames[WALK_MAX];
-	struct walk_word words[2 * WALK_MAX];
+	struct path_word words[2 * WALK_MAX];
 	struct walk_frame fresh[WALK_MAX];
 };
 
@@ -89,6 +63,41 @@ static inline void walk_from(struct walk_frame *ret, const void *frame)
 	ret->bp = words[0];
 }
 
+#define WALK_WORD sizeof(uintptr_t)
+#define WALK_KEY_FRAMES 3
+#define WALK_FIRST_KEY(from) ((from)->sp ^ (from)->ip << 20)
+#define WALK_NEXT_KEY(key, ip) (((key) ^ (ip)) * 0x9e3779b97f4a7c15ull)
+
+/* Rules were forgotten: what was found by them goes, too. */
+void walk_forget(struct walk *w);
+/* The key where some of its frames are found by rbp. */
+uint64_t walk_key_by_bp(const struct walk_frame *from, uintptr_t end);
+
+static inline uintptr_t walk_read(uintptr_t addr)
+{
+	return *(const path_stack_word *)addr;
+}
+
+/* Enough of the innermost frames to tell most stacks apart. Nothing is proved here. */
+static inline uint64_t walk_key(const struct walk_frame *from, uintptr_t end)
+{
+	uintptr_t ip = from->ip, sp = from->sp;
+	uint64_t key = WALK_FIRST_KEY(from), rule;
+	int i;
+
+	for (i = 0; i < WALK_KEY_FRAMES; i++) {
+		rule = cfi_rule(ip);
+		if (__builtin_expect(rule & (CFI_OF_BP | CFI_NOT_SIMPLE | CFI_BOTTOM), false))
+			return walk_key_by_bp(from, end);
+		sp += CFI_CFA_WORDS(rule) * WALK_WORD;
+		if (__builtin_expect(sp > end, false))
+			break;
+		ip = walk_read(sp - WALK_WORD);
+		key = WALK_NEXT_KEY(key, ip);
+	}
+	return key;
+}
+
 /**
  * walk_recall() - Is this a stack that was met before?
  * @w, @from, @end: as for walk_take().
@@ -97,15 +106,14 @@ static inline void walk_from(struct walk_frame *ret, const void *frame)
  * Context: as walk_take().
  * Return: its id, or 0.
  */
-uint32_t walk_recall(struct walk *w, const struct walk_frame *from, uintptr_t end, uint64_t *ret_key);
-
-/**
- * walk_paths_bytes() - Memory for whole stacks, of one of WALK_LEVELS sizes, from 1.
- * walk_use_paths() - Take it into use.
- * @memory: zeroed, aligned to 16 bytes; not given back.
- */
-size_t walk_paths_bytes(unsigned int level);
-void walk_use_paths(struct walk *w, void *memory, unsigned int level);
+static inline uint32_t walk_recall(struct walk *w, const struct walk_frame *from, uintptr_t end,
+				   uint64_t *ret_key)
+{
+	if (__builtin_expect(w->generation != cfi_generation(), false))
+		walk_forget(w);
+	*ret_key = walk_key(from, end);
+	return paths_find(&w->paths, *ret_key, from->ip, from->sp, from->bp);
+}
 
 /* The stack found by walk_take() and kept by walk_keep() is called @id, not 0. */
 void walk_remember(struct walk *w, uint64_t key, uint32_t id);

@@ -127,7 +127,7 @@ static bool prepare(void)
 		return stack_end;
 	walk = map(sizeof(*walk));
 	/* The smallest: what is kept must often make room. */
-	walk_use_paths(walk, map(walk_paths_bytes(1)), 1);
+	paths_use(&walk->paths, map(paths_bytes(1)), 1);
 	stored = map(STORED_MAX * sizeof(*stored));
 	store_words = map(STORED_WORDS * sizeof(*store_words));
 	stack_end = find_end();

@@ -5,21 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check.h"
 #include "digits.h"
 #include "heap_stream.h"
 
 #define LINE_BYTES 4096
-
-static int failures;
-
-#define CHECK(condition, ...) do { \
-	if (!(condition)) { \
-		failures++; \
-		printf("%s:%d: ", __FILE__, __LINE__); \
-		printf(__VA_ARGS__); \
-		putchar('\n'); \
-	} \
-} while (0)
 
 /* In place of the recorder's: one chunk, one line after the other. */
 bool heap_stream_begin(struct heap_stream *s, int tid, uint64_t ns, uint64_t addr)
@@ -48,13 +38,13 @@ static void check_number(uint64_t value)
 
 	*digits_put(got, value) = '\0';
 	snprintf(wanted, sizeof(wanted), "%llu", (unsigned long long)value);
-	CHECK(!strcmp(got, wanted), "%s, not %s", got, wanted);
+	CHECK_STR(got, wanted);
 	if (value >= 1000000)
 		return;
 	nr = heap_op_digits((uint32_t)value, &text);
 	memcpy(got, &text, sizeof(text));
 	got[nr] = '\0';
-	CHECK(!strcmp(got, wanted), "%s, not %s", got, wanted);
+	CHECK_STR(got, wanted);
 }
 
 static void test_numbers(void)
@@ -65,8 +55,11 @@ static void test_numbers(void)
 		check_number(value);
 	for (; value < UINT64_MAX / 2; value += value / 100 + 7)
 		check_number(value);
-	check_number(999999999);
-	check_number(1000000000);
+	for (value = 10; value < UINT64_MAX / 10; value *= 10) {
+		check_number(value - 1);
+		check_number(value);
+		check_number(value + 1);
+	}
 	check_number(INT64_MAX);
 	check_number(UINT64_MAX);
 }
@@ -83,11 +76,12 @@ static json_t *read_last(const struct heap_stream *s, size_t line)
 	json_t *doc, *ops, *op;
 	size_t i;
 
-	CHECK(s->chunk[s->len - 1] == '\n', "no newline at the end");
+	CHECK_EQ(s->chunk[s->len - 1], '\n');
 	for (i = s->len; i < s->len + 8; i++)
-		CHECK(s->chunk[i] == '\n', "behind the line: %d", s->chunk[i]);
+		CHECK_EQ(s->chunk[i], '\n');
 	doc = json_loadb(s->chunk + line, s->len - line, 0, &error);
-	CHECK(doc, "%s in %.*s", error.text, (int)(s->len - line), s->chunk + line);
+	if (!CHECK(doc))
+		fprintf(stderr, "\t%s in %.*s", error.text, (int)(s->len - line), s->chunk + line);
 	if (!doc)
 		return NULL;
 	ops = json_object_get(doc, "ops");
@@ -154,24 +148,24 @@ static void test_operations(void)
 		op = read_last(&s, line);
 		if (!op)
 			return;
-		CHECK(number(op, 0) == (json_int_t)(is_new ? 0 : ns - last), "dt %lld",
-		      (long long)number(op, 0));
+		CHECK_EQ(number(op, 0), is_new ? 0 : ns - last);
 		if (i % 4 == 2)
-			CHECK(json_is_null(json_array_get(op, 1)), "failed, but at an address");
+			CHECK(json_is_null(json_array_get(op, 1)));
 		else
-			CHECK(s.base + (uint64_t)number(op, 1) == addr, "addr %lld",
-			      (long long)number(op, 1));
-		if (i % 4)
-			CHECK(number(op, 2) == (json_int_t)size && number(op, 3) == stack,
-			      "size %lld stack %lld", (long long)number(op, 2), (long long)number(op, 3));
+			CHECK_EQ(s.base + (uint64_t)number(op, 1), addr);
+		if (i % 4) {
+			CHECK_EQ(number(op, 2), size);
+			CHECK_EQ(number(op, 3), stack);
+		}
 		if (i % 4 == 1)
-			CHECK(s.base + (uint64_t)number(op, 4) == old, "old %lld", (long long)number(op, 4));
-		if (i % 4 == 3)
-			CHECK(json_array_size(op) == (align ? 5u : 4u) && number(op, 4) == (json_int_t)align,
-			      "align %lld", (long long)number(op, 4));
+			CHECK_EQ(s.base + (uint64_t)number(op, 4), old);
+		if (i % 4 == 3) {
+			CHECK_EQ(json_array_size(op), align ? 5 : 4);
+			CHECK_EQ(number(op, 4), align);
+		}
 		json_decref(op);
 	}
-	CHECK(i > 5000, "only %d operations", i);
+	CHECK(i > 5000);
 }
 
 /* Stamps of a thread that are out of order by a little: it is known which came first. */
@@ -185,16 +179,15 @@ static void test_time_goes_back(void)
 	heap_stream_alloc(&s, 7, 5000, 0x1000, 16, 0, 1);
 	heap_stream_free(&s, 7, 4990, 0x1000);
 	op = read_last(&s, 0);
-	CHECK(op && number(op, 0) == 0, "dt %lld", op ? (long long)number(op, 0) : -1);
+	CHECK(op && number(op, 0) == 0);
 	json_decref(op);
-	CHECK(s.last_ns == 5000, "last %llu", (unsigned long long)s.last_ns);
+	CHECK_EQ(s.last_ns, 5000);
 }
 
 int main(void)
 {
-	digits_init();
 	test_time_goes_back();
 	test_numbers();
 	test_operations();
-	return failures != 0;
+	return test_result();
 }

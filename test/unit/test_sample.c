@@ -5,21 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "check.h"
 #include "sample.h"
 
 #define NR_THREADS 4
 #define NR_BLOCKS 20000
-
-static int failures;
-
-#define CHECK(condition, ...) do { \
-	if (!(condition)) { \
-		failures++; \
-		printf("%s:%d: ", __FILE__, __LINE__); \
-		printf(__VA_ARGS__); \
-		putchar('\n'); \
-	} \
-} while (0)
 
 /* In place of the library's own. */
 void *arena_alloc(size_t bytes);
@@ -54,8 +44,9 @@ static void test_probability(uint32_t mean)
 		for (n = hits = 0; n < tries; n++)
 			hits += sample_hits(&s, sizes[i]);
 		error = sqrt(p * (1 - p) * tries) + 1;
-		CHECK(fabs(hits - p * tries) < 5 * error, "mean %u, size %zu: %d hits, not %.0f +- %.0f",
-		      mean, sizes[i], hits, p * tries, error);
+		if (!CHECK(fabs(hits - p * tries) < 5 * error))
+			fprintf(stderr, "\tmean %u, size %zu: %d hits, not %.0f +- %.0f\n", mean, sizes[i],
+				hits, p * tries, error);
 	}
 }
 
@@ -72,8 +63,8 @@ static void test_mixed(void)
 		if (sample_hits(&s, sizes[n & 1]))
 			estimate[n & 1] += 1 / (1 - exp(-(double)sizes[n & 1] / 4096));
 	}
-	CHECK(fabs(estimate[0] / (tries / 2) - 1) < 0.15, "small blocks: %.0f", estimate[0]);
-	CHECK(fabs(estimate[1] / (tries / 2) - 1) < 0.01, "large blocks: %.0f", estimate[1]);
+	CHECK(fabs(estimate[0] / (tries / 2) - 1) < 0.15);
+	CHECK(fabs(estimate[1] / (tries / 2) - 1) < 0.01);
 }
 
 /* Addresses of one thread, which others don't have; many fall into the same bucket. */
@@ -107,7 +98,7 @@ static void test_table(void)
 		pthread_create(&threads[i], NULL, insert_and_remove, (void *)i);
 	for (i = 0; i < NR_THREADS; i++) {
 		pthread_join(threads[i], &bad);
-		CHECK(!bad, "thread %zu: %zu wrong answers", (size_t)i, (size_t)(uintptr_t)bad);
+		CHECK_EQ((uintptr_t)bad, 0);
 	}
 }
 
@@ -119,9 +110,9 @@ static void test_full(void)
 	sample_init(1u << 30);
 	for (addr = 0x1000; nr < 1 << 20 && sample_insert(addr); addr += 16)
 		nr++;
-	CHECK(nr > 20000 && nr < 1 << 20, "full after %llu", (unsigned long long)nr);
+	CHECK(nr > 20000 && nr < 1 << 20);
 	for (addr = 0x1000; nr; addr += 16, nr--)
-		CHECK(sample_remove(addr), "0x%llx is gone", (unsigned long long)addr);
+		CHECK(sample_remove(addr));
 }
 
 int main(void)
@@ -133,5 +124,5 @@ int main(void)
 	test_table();
 	test_full();
 	free(table);
-	return failures != 0;
+	return test_result();
 }
