@@ -24,7 +24,8 @@ static uint32_t nr_units(unsigned int level)
 
 size_t paths_bytes(unsigned int level)
 {
-	return nr_sets(level) * sizeof(struct path_set) + nr_units(level) * UNIT;
+	return nr_sets(level) * (sizeof(struct path_set) + PATHS_WAYS * sizeof(uint32_t)) +
+	       nr_units(level) * UNIT;
 }
 
 /* The first unit is nobody's: an empty way leads there, and it is no stack. */
@@ -43,8 +44,9 @@ void paths_use(struct paths *p, void *memory, unsigned int level)
 	p->level = level;
 	p->is_small = false;
 	use_all_units(p);
+	p->recent = (uint32_t *)(void *)(p->units + nr_units(level));
 	__asm__ volatile("" ::: "memory");
-	p->sets = (struct path_set *)(void *)(p->units + nr_units(level));
+	p->sets = (struct path_set *)(void *)(p->recent + nr_sets(level) * PATHS_WAYS);
 }
 
 void paths_forget(struct paths *p)
@@ -54,7 +56,7 @@ void paths_forget(struct paths *p)
 
 	for (set = 0; p->sets && set <= p->mask; set++) {
 		for (way = 0; way < PATHS_WAYS; way++)
-			p->sets[set].at[way] = 0;
+			p->sets[set].at[way] = p->recent[set * PATHS_WAYS + (uint32_t)way] = 0;
 	}
 	use_all_units(p);
 }
@@ -105,10 +107,14 @@ void paths_keep(struct paths *p, uint64_t key, const struct walk_frame *frame,
 	way = victim(p, set);
 	unit = place(p, set->at[way], nr_kept);
 	set->at[way] = 0;
-	__asm__ volatile("" ::: "memory");
 	path = paths_at(p, unit);
-	*path = (struct path){ .ip = frame->ip, .sp = frame->sp, .bp = frame->bp, .id = id,
-			       .nr_words = (uint16_t)nr_kept, .needs_bp = frame->needs_bp };
+	path->id = 0;
+	__asm__ volatile("" ::: "memory");
+	path->ip = frame->ip;
+	path->sp = frame->sp;
+	path->bp = frame->bp;
+	path->nr_words = (uint16_t)nr_kept;
+	path->needs_bp = frame->needs_bp;
 	places = path_places(path);
 	for (i = 0; i < nr_kept; i++) {
 		const struct path_word *word = &words[i < nr ? i : nr - 1];
@@ -118,5 +124,6 @@ void paths_keep(struct paths *p, uint64_t key, const struct walk_frame *frame,
 	}
 	set->tag[way] = (uint32_t)key;
 	__asm__ volatile("" ::: "memory");
+	path->id = id;
 	set->at[way] = unit;
 }

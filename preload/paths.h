@@ -4,8 +4,11 @@
  *
  *     key of the innermost frames ─▶ set: 4 tags, 4 places ─▶ record: frame, id, (address, value)…
  *
- * A set is met by one comparison, and what is read of a record lies together: most records are not in
- * the nearest cache when they are wanted.
+ *     ip, stack pointer ─▶ the record that was right the last time
+ *
+ * The second way reads nothing but the record, and is tried first while it is mostly right. A set is met
+ * by one comparison, and what is read of a record lies together: most records are not in the nearest
+ * cache when they are wanted.
  */
 #ifndef VMTRACE_PATHS_H
 #define VMTRACE_PATHS_H
@@ -17,6 +20,8 @@
 
 #define PATHS_WAYS 4
 #define PATHS_LEVELS 3	/* sizes of the memory for them */
+#define PATHS_LUCK_MAX 64	/* right guesses that make up for as many wrong ones */
+#define PATHS_LUCK_OUT -512	/* stacks found without guessing, before it is tried again */
 
 struct walk_frame;
 
@@ -27,7 +32,7 @@ struct path_word {
 
 struct path {
 	uintptr_t ip, sp, bp;	/* of the innermost frame */
-	uint32_t id;		/* the user's name for it, not 0 */
+	volatile uint32_t id;	/* the user's name for it; 0: it is being written */
 	uint16_t nr_words;	/* a multiple of 4: the last one may be there more than once */
 	bool needs_bp;
 	uintptr_t values[];	/* and their places behind them: uint16_t, words above sp */
@@ -49,7 +54,9 @@ struct path_unit {
 struct paths {
 	struct path_set *volatile sets;
 	struct path_unit *units;
+	uint32_t *recent;	/* records, by ip and sp; PATHS_WAYS for each set */
 	uint32_t mask;		/* sets, less one */
+	int luck;		/* < 0: don't guess */
 	uint32_t max_units, nr_units;
 	uint32_t nr_replaced;
 	unsigned int level;	/* of that memory, from 1; 0: there is none yet */
@@ -87,13 +94,15 @@ static inline uint16_t *path_places(struct path *path)
 	return (uint16_t *)(void *)(path->values + path->nr_words);
 }
 
-static inline bool path_holds(const struct path *path)
+static inline bool path_holds(const struct path *path, uintptr_t ip, uintptr_t sp, uintptr_t bp)
 {
 	const path_stack_word *stack = (const path_stack_word *)path->sp;
 	const uintptr_t *value = path->values, *end = value + path->nr_words;
 	const uint16_t *place = (const uint16_t *)(const void *)end;
 	uintptr_t changed = 0;
 
+	if (path->ip != ip || path->sp != sp || (path->needs_bp && path->bp != bp))
+		return false;
 	/* Several at a time, and no branch for each. */
 	for (; value < end; value += 4, place += 4)
 		changed |= (stack[place[0]] ^ value[0]) | (stack[place[1]] ^ value[1]) |
@@ -101,14 +110,46 @@ static inline bool path_holds(const struct path *path)
 	return !changed;
 }
 
-/* Return: the id of the stack that begins so, if all its words are what they were, or 0. */
+static inline uint32_t *paths_recent(const struct paths *p, uintptr_t ip, uintptr_t sp)
+{
+	uint64_t hash = (ip ^ sp << 20) * 0x9e3779b97f4a7c15ull;
+
+	return &p->recent[hash >> 32 & (p->mask * PATHS_WAYS + PATHS_WAYS - 1)];
+}
+
+/*
+ * Where the same function is called at the same depth, its callers are mostly the same as well. Return:
+ * the id of the stack that begins so, if all its words are what they were, or 0.
+ */
+static inline uint32_t paths_guess(struct paths *p, uintptr_t ip, uintptr_t sp, uintptr_t bp)
+{
+	const struct path *path;
+
+	if (__builtin_expect(!p->sets, false))
+		return 0;
+	if (p->luck < 0) {
+		p->luck++;
+		return 0;
+	}
+	path = paths_at(p, *paths_recent(p, ip, sp));
+	if (__builtin_expect(path_holds(path, ip, sp, bp), true)) {
+		p->luck += p->luck < PATHS_LUCK_MAX;
+		return path->id;
+	}
+	if (--p->luck < 0)
+		p->luck = PATHS_LUCK_OUT;
+	return 0;
+}
+
+/* The same by the innermost frames' key. */
 static inline uint32_t paths_find(const struct paths *p, uint64_t key, uintptr_t ip, uintptr_t sp,
 				  uintptr_t bp)
 {
 	const struct path_set *set = p->sets;
 	const struct path *path;
-	__m128i equal;
 	unsigned int found;
+	uint32_t unit;
+	__m128i equal;
 
 	if (__builtin_expect(!set, false))
 		return 0;
@@ -117,10 +158,13 @@ static inline uint32_t paths_find(const struct paths *p, uint64_t key, uintptr_t
 				_mm_set1_epi32((int)(uint32_t)key));
 	found = (unsigned int)_mm_movemask_ps(_mm_castsi128_ps(equal));
 	for (; found; found &= found - 1) {
-		path = paths_at(p, set->at[__builtin_ctz(found)]);
-		if (path->ip == ip && path->sp == sp && (!path->needs_bp || path->bp == bp) &&
-		    path_holds(path))
+		unit = set->at[__builtin_ctz(found)];
+		path = paths_at(p, unit);
+		if (path_holds(path, ip, sp, bp)) {
+			if (p->luck >= 0)
+				*paths_recent(p, ip, sp) = unit;
 			return path->id;
+		}
 	}
 	return 0;
 }

@@ -109,8 +109,13 @@ static inline uint64_t walk_key(const struct walk_frame *from, uintptr_t end)
 static inline uint32_t walk_recall(struct walk *w, const struct walk_frame *from, uintptr_t end,
 				   uint64_t *ret_key)
 {
+	uint32_t id;
+
 	if (__builtin_expect(w->generation != cfi_generation(), false))
 		walk_forget(w);
+	id = paths_guess(&w->paths, from->ip, from->sp, from->bp);
+	if (id)
+		return id;
 	*ret_key = walk_key(from, end);
 	return paths_find(&w->paths, *ret_key, from->ip, from->sp, from->bp);
 }
