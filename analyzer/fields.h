@@ -80,6 +80,10 @@ int decode_call(struct decode *d, struct record *rec);
 int decode_mm(struct decode *d, struct record *rec);
 int decode_verify(struct decode *d, struct record *rec);
 int decode_diff(struct decode *d, struct record *rec);
+int decode_topology(struct decode *d, struct record *rec);
+int decode_page_class(struct decode *d, struct record *rec);
 int decode_frames(struct decode *d, struct record *rec);
+int decode_frame_diff(struct decode *d, struct record *rec);
+int decode_frames_end(struct decode *d, struct record *rec);
 
 #endif

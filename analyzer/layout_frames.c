@@ -33,7 +33,7 @@ static void note_runs(struct layout_frames *fs, const struct rec_frames *f,
 	uint64_t at = f->start;
 	size_t i;
 
-	for (i = 0; f->pfn_visible && !f->runs_cut && i < f->nr_runs; i++) {
+	for (i = 0; f->pfn_visible && i < f->nr_runs; i++) {
 		const struct rec_run *from = &f->runs[i];
 		struct layout_run *run, huge;
 

@@ -20,6 +20,8 @@ const char *const record_call_args[MM_OP_COUNT] = { TRACE_CALLS(NAME_ARGS) };
 const char *const record_origin_names[TRACE_NR_ORIGINS] = { TRACE_ORIGINS(NAME_ORIGIN) };
 #define NAME_CAUSE(symbol, name) [TRACE_CAUSE_##symbol] = name,
 const char *const record_cause_names[TRACE_NR_CAUSES] = { TRACE_CAUSES(NAME_CAUSE) };
+#define NAME_FRAME_CAUSE(symbol, name) [TRACE_FRAME_CAUSE_##symbol] = name,
+const char *const record_frame_cause_names[TRACE_NR_FRAME_CAUSES] = { TRACE_FRAME_CAUSES(NAME_FRAME_CAUSE) };
 
 bool record_perms(const char *perms, uint64_t *ret_flags)
 {
@@ -277,6 +279,8 @@ static int (*const decoders[TRACE_NR_EVENTS])(struct decode *d, struct record *r
 	[TRACE_THREAD] = decode_thread, [TRACE_STACK] = decode_stack, [TRACE_CALL] = decode_call,
 	[TRACE_HEAP] = decode_heap, [TRACE_CHECKPOINT] = decode_checkpoint, [TRACE_MM] = decode_mm,
 	[TRACE_VERIFY] = decode_verify, [TRACE_DIFF] = decode_diff, [TRACE_FRAMES] = decode_frames,
+	[TRACE_TOPOLOGY] = decode_topology, [TRACE_PAGE_CLASS] = decode_page_class,
+	[TRACE_FRAME_DIFF] = decode_frame_diff, [TRACE_FRAMES_END] = decode_frames_end,
 	[TRACE_FORK] = decode_fork, [TRACE_EXEC] = decode_exec, [TRACE_LOST] = decode_lost,
 	[TRACE_LIMITS] = decode_limits,
 	[TRACE_END] = decode_end,

@@ -116,7 +116,7 @@ struct rec_checkpoint {
 	X(exec_vm_bytes) X(stack_vm_bytes) X(locked_vm_bytes) X(hiwater_vm_bytes) X(mm_users) \
 	X(find_vma_calls) X(find_vma_cache_hits) X(predicted) X(predicted_right) X(uncertain) \
 	X(rss_bytes) X(rss_anon_bytes) X(rss_file_bytes) X(rss_shmem_bytes) X(hiwater_rss_bytes) \
-	X(swap_bytes) X(pgtables_bytes) X(threads)
+	X(swap_bytes) X(pgtables_bytes) X(threads) X(pss_bytes) X(uss_bytes) X(swap_pss_bytes)
 #define REC_FIGURE_ID(name) FIGURE_##name,
 enum rec_figure { REC_FIGURES(REC_FIGURE_ID) NR_FIGURES };
 
@@ -150,16 +150,64 @@ struct rec_diff {
 	size_t nr_shadow, nr_kernel;
 };
 
+/* Pages one behind the other, and their frames, too; those of the zero page have only one. */
 struct rec_run {
-	uint64_t va, pfn, pages;
+	uint64_t va;
+	uint64_t pfn;			/* in swap: the slot's offset; 0 where it is hidden */
+	uint64_t pages;
+	uint32_t class;			/* id of a page_class, 0: not told */
 };
 
 struct rec_frames {
-	bool pfn_visible, runs_cut;
+	bool pfn_visible, own;
 	uint64_t start, end, resident, swapped, file, exclusive;
 	struct json_t *zones, *flags;	/* objects of numbers, or NULL */
-	struct rec_run *runs;
+	struct rec_run *runs;		/* by va */
 	size_t nr_runs;
+};
+
+struct rec_page_class {
+	uint32_t id, swap_type;
+	uint64_t pagemap, kpageflags, mapcount;
+	bool has_kpageflags, has_mapcount, has_huge, huge;
+};
+
+enum { REC_ORDERS = 16 };
+
+struct rec_zone {
+	uint32_t node;
+	const char *zone;
+	uint64_t start_pfn, spanned, present, managed, free, min, low, high;
+	uint64_t buddy[REC_ORDERS];
+	unsigned int nr_orders;		/* 0: not known */
+};
+
+struct rec_node {
+	uint32_t node;
+	const char *cpus;		/* or NULL */
+	uint64_t total_bytes, free_bytes;
+};
+
+struct rec_slab {
+	const char *name;
+	uint64_t object_bytes, active, total;
+};
+
+struct rec_topology {
+	struct rec_zone *zones;
+	struct rec_node *nodes;
+	struct rec_slab *slabs;
+	size_t nr_zones, nr_nodes, nr_slabs;
+	struct json_t *unreadable;	/* object of strings, or NULL */
+};
+
+struct rec_frame_diff {
+	enum trace_frame_cause cause;
+	uint64_t start, end, pages;
+};
+
+struct rec_frames_end {
+	uint64_t resident, swapped, rss_before, rss_after, faults, ns;
 };
 
 struct rec_fork {
@@ -203,7 +251,11 @@ struct record {
 		struct rec_mm mm;
 		struct rec_verify verify;
 		struct rec_diff diff;
+		struct rec_topology topology;
+		struct rec_page_class page_class;
 		struct rec_frames frames;
+		struct rec_frame_diff frame_diff;
+		struct rec_frames_end frames_end;
 		struct rec_fork fork;
 		struct rec_exec exec;
 		struct rec_lost lost;
@@ -246,5 +298,6 @@ extern const char *const record_call_names[MM_OP_COUNT];
 extern const char *const record_call_args[MM_OP_COUNT];
 extern const char *const record_origin_names[TRACE_NR_ORIGINS];
 extern const char *const record_cause_names[TRACE_NR_CAUSES];
+extern const char *const record_frame_cause_names[TRACE_NR_FRAME_CAUSES];
 
 #endif

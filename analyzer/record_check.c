@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a checkpoint holds: counters, the comparison with the kernel, differences, frames.
+ * What a checkpoint holds: counters, the comparison with the kernel, differences.
  */
 #include "fields.h"
 
@@ -111,43 +111,4 @@ int decode_diff(struct decode *d, struct record *rec)
 	if (take_vmas(d, "shadow", &diff->shadow, &diff->nr_shadow))
 		return -EINVAL;
 	return take_vmas(d, "kernel", &diff->kernel, &diff->nr_kernel);
-}
-
-static const struct field frames_fields[] = {
-	FIELD(struct rec_frames, start, 0, F_HEX),
-	FIELD(struct rec_frames, end, 0, F_HEX),
-	FIELD(struct rec_frames, resident, 0, F_U64),
-	FIELD(struct rec_frames, swapped, OPTIONAL, F_U64),
-	FIELD(struct rec_frames, file, OPTIONAL, F_U64),
-	FIELD(struct rec_frames, exclusive, OPTIONAL, F_U64),
-	FIELD(struct rec_frames, zones, OPTIONAL, F_NUMBERS),
-	FIELD(struct rec_frames, flags, OPTIONAL, F_NUMBERS),
-	FIELD(struct rec_frames, runs_cut, OPTIONAL, F_BOOL),
-};
-
-int decode_frames(struct decode *d, struct record *rec)
-{
-	struct rec_frames *f = &rec->frames;
-	struct json_t *runs = js_get(d->doc, "runs");
-	const char *pfn = js_str(js_get(d->doc, "pfn"));
-	size_t i;
-
-	if (TAKE(d, d->doc, "", frames_fields, f))
-		return -EINVAL;
-	if (!is_page_range(f->start, f->end))
-		return bad(d->err, "start and end are no range of pages");
-	f->pfn_visible = pfn && !strcmp(pfn, "visible");
-	if (runs && !js_is_array(runs))
-		return bad(d->err, "runs is not an array");
-	f->nr_runs = js_len(runs);
-	f->runs = scratch_alloc(d->scratch, f->nr_runs, sizeof(*f->runs));
-	for (i = 0; i < f->nr_runs; i++) {
-		struct json_t *v = js_at(runs, i);
-		struct rec_run *run = &f->runs[i];
-
-		if (js_hex(js_at(v, 0), &run->va) || js_hex(js_at(v, 1), &run->pfn) ||
-		    js_u64(js_at(v, 2), &run->pages) || !run->pages)
-			return bad(d->err, "runs[%zu] is not [va, pfn, pages]", i);
-	}
-	return 0;
 }

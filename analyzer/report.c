@@ -46,6 +46,7 @@ void trace_close(struct trace *tr)
 {
 	symbols_free(tr->symbols);
 	heap_fini(&tr->heap);
+	page_classes_fini(&tr->classes);
 	stacks_fini(&tr->stacks);
 	replay_fini(&tr->replay);
 	reader_close(&tr->reader);
@@ -55,6 +56,7 @@ int trace_rewind(struct trace *tr)
 {
 	symbols_free(tr->symbols);
 	heap_fini(&tr->heap);
+	page_classes_fini(&tr->classes);
 	stacks_fini(&tr->stacks);
 	replay_fini(&tr->replay);
 	setup(tr, tr->view, tr->opt, tr->out);
@@ -82,6 +84,8 @@ static int take_record(struct trace *tr, const struct record *rec)
 		stacks_add_module(&tr->stacks, &rec->module);
 	} else if (rec->ev == TRACE_STACK) {
 		stacks_add(&tr->stacks, &rec->stack);
+	} else if (rec->ev == TRACE_PAGE_CLASS) {
+		page_classes_add(&tr->classes, &rec->page_class);
 	}
 	if (tr->view->flags & VIEW_HEAP)
 		heap_locate(&tr->heap, rec);

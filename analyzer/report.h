@@ -14,6 +14,7 @@
 
 #include "heap.h"
 #include "heap_groups.h"
+#include "page_class.h"
 #include "reader.h"
 #include "replay.h"
 #include "stacks.h"
@@ -47,6 +48,7 @@ struct trace {
 	struct reader reader;
 	struct replay replay;
 	struct stacks stacks;
+	struct page_classes classes;
 	struct symbols *symbols;
 	struct heap heap;
 

@@ -65,7 +65,7 @@ static void add_vma(struct trace *tr, struct frames *fr, const struct rec_frames
 	*v = (struct frames_vma){
 		.start = rec->start, .end = rec->end, .resident = rec->resident,
 		.swapped = rec->swapped, .file = rec->file, .exclusive = rec->exclusive,
-		.runs_cut = rec->runs_cut, .nr_runs = rec->nr_runs,
+		.nr_runs = rec->nr_runs,
 		.name = alloc_string(vma ? vma_name(&tr->replay.mm, vma) : ""),
 		.zones = rec->zones ? js_ref(rec->zones) : NULL,
 		.flags = rec->flags ? js_ref(rec->flags) : NULL,

@@ -26,7 +26,11 @@
 	X(MM, "mm")			/* counters, the shadow's beside the kernel's */ \
 	X(VERIFY, "verify")		/* outcome of a comparison of the whole map */ \
 	X(DIFF, "diff")			/* one difference, its cause, and the kernel's truth */ \
-	X(FRAMES, "frames")		/* what stands behind one vma */ \
+	X(TOPOLOGY, "topology")		/* zones, nodes, free blocks, slab objects */ \
+	X(PAGE_CLASS, "page_class")	/* what pages of a run have in common */ \
+	X(FRAMES, "frames")		/* what stands behind one vma, or a part of it */ \
+	X(FRAME_DIFF, "frame_diff")	/* pages that the shadow can't account for */ \
+	X(FRAMES_END, "frames_end")	/* the sums, and what the scan itself has moved */ \
 	X(FORK, "fork")			/* fork, vfork, clone, posix_spawn: a task was made */ \
 	X(EXEC, "exec")			/* execve was entered, or failed */ \
 	X(LOST, "lost")			/* records that could not be kept */ \
@@ -71,6 +75,11 @@
 	X(RAW, "raw")		/* syscall(2) or an inline system call */ \
 	X(SELF, "self")		/* vmtrace or its unwinder */
 
+/* Why pages and the shadow contradict each other. */
+#define TRACE_FRAME_CAUSES(X) \
+	X(OUTSIDE, "outside")		/* pages where the shadow has no vma */ \
+	X(ANON_SHARED, "anon_shared")	/* an anonymous page in a shared mapping */
+
 /* Why the shadow and the kernel differed. */
 #define TRACE_CAUSES(X) \
 	X(NOT_CAPTURED, "not_captured")	/* a change outside the range of the event just recorded */ \
@@ -90,6 +99,9 @@ enum trace_origin { TRACE_ORIGINS(TRACE_ENUM) TRACE_NR_ORIGINS };
 #undef TRACE_ENUM
 #define TRACE_ENUM(symbol, name) TRACE_CAUSE_##symbol,
 enum trace_cause { TRACE_CAUSES(TRACE_ENUM) TRACE_NR_CAUSES };
+#undef TRACE_ENUM
+#define TRACE_ENUM(symbol, name) TRACE_FRAME_CAUSE_##symbol,
+enum trace_frame_cause { TRACE_FRAME_CAUSES(TRACE_ENUM) TRACE_NR_FRAME_CAUSES };
 #undef TRACE_ENUM
 
 #endif
