@@ -143,6 +143,8 @@ void checkpoint_record(const char *why, bool frames, uint64_t seq)
 	recorder_commit(w);
 	if (config.verify >= VERIFY_CHECKPOINT || (config.verify == VERIFY_FINAL && final))
 		verify_all(&capture_mm, why, seq);
+	if (frames)
+		frames = frames_prepare();
 	if (sys_read_file("/proc/self/status", text, sizeof(text)) <= 0)
 		*text = '\0';
 	if (start)

@@ -294,8 +294,7 @@ static void take_all(const struct mm *mm)
 		take_outside(scan.end);
 }
 
-/* Touch what is written to while pages are counted. Return: false without memory. */
-static bool prepare(void)
+bool frames_prepare(void)
 {
 	volatile char *p;
 	size_t i;
@@ -306,7 +305,11 @@ static bool prepare(void)
 	for (i = 0; buf && i < sizeof(*buf); i += MM_PAGE_SIZE)
 		p[i] = p[i];
 	recorder_populate();
-	return buf && page_classes_prepare();
+	frame_line_reset();
+	if (buf && page_classes_prepare())
+		return true;
+	recorder_lost("event", "memory", 1);
+	return false;
 }
 
 /* Resident pages as the kernel counts them: statm's second number. */
@@ -336,12 +339,7 @@ void frames_record(struct mm *mm)
 
 	if (!pagemap_is_usable() && pagemap_init())
 		return;
-	if (!prepare()) {
-		recorder_lost("event", "memory", 1);
-		return;
-	}
 	topology_record();
-	frame_line_reset();
 	rss_before = read_rss();
 	faults = read_faults();
 	start = recorder_now();
