@@ -19,6 +19,7 @@ import os
 import pathlib
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -261,6 +262,33 @@ def count_calls(trace, name, pages):
 def count_allocations(trace, size):
     return sum(1 for record in records(trace) if record["ev"] == "heap"
                for op in record["ops"] if len(op) > 2 and op[2] == size)
+
+
+def kill_and_check(bench, argv, is_enough, size, threads=1):
+    """Kill a program that counts its mappings, and its blocks of @size, once they are enough: all of
+    them are in the trace."""
+    def counted():
+        return struct.unpack_from("QQ", counters.read_bytes())
+
+    counters = bench.tmp / "counters"
+    counters.write_bytes(bytes(PAGE))
+    bench.give(counters)
+    process = bench.start([*argv, counters], bench.preload(), stdout=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE)
+    while process.poll() is None and not is_enough(*counted()):
+        pass
+    process.kill()
+    errors = process.communicate(timeout=TIMEOUT_S)[1]
+    expect_equal(process.returncode, -9, f"status; {errors.decode()}")
+    mapped, allocated = counted()
+    trace = bench.only_trace()
+    summary = bench.check(trace, lost=None)
+    expect_equal(summary["process"]["end"]["how"], "killed", "how it ended")
+    for what, got, want, more in (("mmap", count_calls(trace, "mmap", 7), mapped, 1),
+                                  ("malloc", count_allocations(trace, size), allocated, threads)):
+        # One step of each thread may have been done and not counted yet.
+        expect(want <= got <= want + more, f"{what}: {got} in the trace, {want} counted")
+    return trace
 
 
 def last_end(trace):

@@ -3,8 +3,6 @@
 import json
 import os
 import random
-import struct
-import subprocess
 
 import harness
 from harness import (case, count_allocations, count_calls, expect, expect_equal, header, last_end,
@@ -50,26 +48,9 @@ def maps50_every_event_by_text(bench):
 @case
 def sigkill(bench):
     """Killed at a random moment: all is there but the record being written."""
-    counters = bench.tmp / "counters"
-    counters.write_bytes(bytes(harness.PAGE))
-    bench.give(counters)
     enough = random.randrange(100, 5000)
-    process = bench.start([bench.program, counters], bench.preload(), stdout=subprocess.DEVNULL,
-                          stderr=subprocess.PIPE)
-    mapped = allocated = 0
-    while process.poll() is None and (mapped < enough or allocated < enough):
-        mapped, allocated = struct.unpack_from("QQ", counters.read_bytes())
-    process.kill()
-    errors = process.communicate(timeout=harness.TIMEOUT_S)[1]
-    expect_equal(process.returncode, -9, f"status; {errors.decode()}")
-    mapped, allocated = struct.unpack_from("QQ", counters.read_bytes())
-    trace = bench.only_trace()
-    summary = bench.check(trace, lost=None)
-    expect_equal(summary["process"]["end"]["how"], "killed", "how it ended")
-    for what, got, counted in (("mmap", count_calls(trace, "mmap", 7), mapped),
-                               ("malloc", count_allocations(trace, 4321), allocated)):
-        # One step may have been done and not counted yet.
-        expect(counted <= got <= counted + 1, f"{what}: {got} in the trace, {counted} counted")
+    harness.kill_and_check(bench, [bench.program],
+                           lambda mapped, allocated: mapped >= enough and allocated >= enough, 4321)
 
 
 @case
