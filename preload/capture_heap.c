@@ -24,10 +24,11 @@
 static __attribute__((noinline)) void pass_by(const struct thread_local_state *self)
 {
 	struct walk_frame from;
+	uint64_t rule;
 	void *caller;
 
 	walk_from(&from, __builtin_frame_address(0));
-	if (!self->unwinding || !walk_partly(&from, from.sp + HOOK_BYTES, &caller, 1) ||
+	if (!self->unwinding || !walk_partly(&from, from.sp + HOOK_BYTES, &caller, 1, &rule) ||
 	    modules_origin((uintptr_t)caller) != TRACE_ORIGIN_SELF)
 		recorder_lost("heap", "guard", 1);
 }
