@@ -79,7 +79,7 @@ static struct behind behind_at(const struct side *s, uint64_t va)
 	const struct rec_run *run = run_at(s, va);
 	const struct rec_page_class *c = run ? page_class(s->classes, run->class) : NULL;
 
-	if (!run || page_is_zero(c))
+	if (!run || page_kind(c) == PAGE_KIND_ZERO)
 		return (struct behind){ 0 };
 	return (struct behind){
 		.is_present = page_is_present(c), .is_swapped = page_is_swapped(c),

@@ -16,8 +16,8 @@
 	X(FAULTED_IN, "faulted_in", "faulted in") \
 	X(GONE, "gone", "gone") \
 	X(MOVED, "moved", "moved") \
-	X(SWAPPED_OUT, "swapped_out", "swapped out") \
-	X(SWAPPED_IN, "swapped_in", "swapped in") \
+	X(SWAPPED_OUT, "swapped_out", "swap out") \
+	X(SWAPPED_IN, "swapped_in", "swap in") \
 	X(SWAP_FREED, "swap_freed", "swap freed")
 #define CHURN_ID(symbol, name, text) CHURN_##symbol,
 enum churn { CHURNS(CHURN_ID) NR_CHURNS };

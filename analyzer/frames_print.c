@@ -14,6 +14,7 @@
 enum {
 	COLUMNS = 100,
 	INDENT = 4,
+	NAME_MAX_SHOWN = 19,
 	DEFAULT_MAPPINGS = 10,
 	DIFFERENCES_MAX = 20,
 };
@@ -25,10 +26,13 @@ const char *frames_size(char *buf, uint64_t pages)
 
 void frames_print_name(struct trace *tr, const struct phys_vma *vma)
 {
+	if (*vma->name)
+		out_name(tr->out, strlen(vma->name) > NAME_MAX_SHOWN ? out_base_name(vma->name) :
+								       vma->name);
+	else if (!vma->own)
+		fputs("(anonymous)", tr->out);
 	if (vma->own)
-		fputs("(vmtrace)", tr->out);
-	else
-		out_name(tr->out, *vma->name ? out_base_name(vma->name) : "(anonymous)");
+		fprintf(tr->out, "%s(vmtrace)", *vma->name ? " " : "");
 }
 
 static void print_figure(struct trace *tr, const struct frames_view *v, const char *label,
@@ -53,6 +57,8 @@ static void print_resident(struct trace *tr, const struct frames_view *v)
 	if (s->all.pages != s->rss)
 		fprintf(tr->out, "; %s is no RSS: zero page, hugetlb, special",
 			frames_size(size, s->all.pages - s->rss));
+	else if (s->nr_no_flags)
+		fputs("; the zero page, which is no RSS, is among them", tr->out);
 	fputc('\n', tr->out);
 	print_figure(tr, v, "swapped", true, frames_bytes(s->swapped), FIGURE_swap_bytes);
 	fputc('\n', tr->out);
@@ -91,9 +97,10 @@ static void print_scan(struct trace *tr, const struct frames_view *v)
 	}
 	moved = end->rss_after > end->rss_before ? end->rss_after - end->rss_before :
 						   end->rss_before - end->rss_after;
-	fprintf(tr->out, "scan       %.3f ms, %" PRIu64 " page faults; RSS %s before, %s after it",
-		end->ns / 1e6, end->faults, frames_size(a, end->rss_before),
-		frames_size(b, end->rss_after));
+	fprintf(tr->out, "scan       %.3f ms, %" PRIu64 " page faults", end->ns / 1e6, end->faults);
+	if (end->rss_before || end->rss_after)
+		fprintf(tr->out, "; RSS %s before, %s after it", frames_size(a, end->rss_before),
+			frames_size(b, end->rss_after));
 	if (moved)
 		fprintf(tr->out, ": %" PRIu64 " pages moved", moved);
 	fputc('\n', tr->out);
@@ -340,8 +347,8 @@ static void print_differences(struct trace *tr, const struct physmap *map)
 	for (i = 0; i < map->nr_diffs && i < DIFFERENCES_MAX; i++) {
 		const struct rec_frame_diff *d = &map->diffs[i];
 
-		fprintf(tr->out, "%012" PRIx64 "-%012" PRIx64 "  %s: %" PRIu64 " pages %s\n", d->start,
-			d->end, record_frame_cause_names[d->cause], d->pages,
+		fprintf(tr->out, "%012" PRIx64 "-%012" PRIx64 "  %s: %" PRIu64 " page%s %s\n", d->start,
+			d->end, record_frame_cause_names[d->cause], d->pages, d->pages == 1 ? "" : "s",
 			record_frame_cause_texts[d->cause]);
 	}
 	if (i < map->nr_diffs)

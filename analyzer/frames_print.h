@@ -11,7 +11,7 @@
 /* A size in words; @buf has room for OUT_SIZE_MAX. */
 const char *frames_size(char *buf, uint64_t pages);
 
-/* The last part of the name that @vma has, or what it is. */
+/* The name that @vma has, or what it is; of a long one the last component. */
 void frames_print_name(struct trace *trace, const struct phys_vma *vma);
 
 void frames_print_topology(struct trace *trace, const struct frames_view *view);

@@ -18,9 +18,11 @@ static void print_nodes(struct trace *tr, const struct frames_view *v)
 	for (i = 0; i < map->nr_nodes; i++) {
 		const struct phys_node *node = &map->nodes[i];
 
-		fprintf(tr->out, "node %u: %s of %s, %s free", node->node,
-			map->pfn_visible ? frames_size(a, frames_sum_node(&v->all, map, node->node)) :
-					   "?", out_size(b, node->total_bytes),
+		fprintf(tr->out, "node %u: ", node->node);
+		if (map->pfn_visible)
+			fprintf(tr->out, "%s of ",
+				frames_size(a, frames_sum_node(&v->all, map, node->node)));
+		fprintf(tr->out, "%s, %s free", out_size(b, node->total_bytes),
 			out_size(c, node->free_bytes));
 		if (node->cpus) {
 			fputs(", CPUs ", tr->out);
@@ -105,7 +107,7 @@ static void print_churn_line(struct trace *tr, const uint64_t *pages)
 	int i;
 
 	for (i = 0; i < NR_CHURNS; i++)
-		fprintf(tr->out, " %11s", pages[i] ? frames_size(text, pages[i]) : "-");
+		fprintf(tr->out, " %10s", pages[i] ? frames_size(text, pages[i]) : "-");
 }
 
 static bool has_churn(const struct frames_churn *churn)
@@ -134,7 +136,7 @@ void frames_print_churn(struct trace *tr, const struct frames_view *v)
 	}
 	fputs("\":\n", tr->out);
 	for (i = 0; i < NR_CHURNS; i++)
-		fprintf(tr->out, " %11s", churn_texts[i]);
+		fprintf(tr->out, " %10s", churn_texts[i]);
 	fputc('\n', tr->out);
 	print_churn_line(tr, churn->pages);
 	fputs("  all\n", tr->out);

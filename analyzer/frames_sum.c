@@ -68,14 +68,14 @@ static void add_flags(struct frames_sum *sum, uint64_t pages, const struct rec_p
 static void add_frames(struct frames_sum *sum, const struct frames_source *src,
 		       const struct rec_run *run, const struct rec_page_class *c)
 {
-	if (!src->map->pfn_visible || page_kind(c) == PAGE_KIND_SPECIAL)
+	enum page_kind kind = page_kind(c);
+
+	/* The zero page is the kernel's own. */
+	if (!src->map->pfn_visible || kind == PAGE_KIND_ZERO)
 		return;
-	if (page_is_zero(c)) {
-		phys_zones_count(&src->zones, run->pfn, 1, sum->zones);
-		return;
-	}
 	phys_zones_count(&src->zones, run->pfn, run->pages, sum->zones);
-	contig_add(&sum->contig, &(struct contig_run){ run->va, run->pfn, run->pages });
+	if (kind != PAGE_KIND_SPECIAL)
+		contig_add(&sum->contig, &(struct contig_run){ run->va, run->pfn, run->pages });
 }
 
 static void add_run(struct frames_sum *sum, const struct frames_source *src,
@@ -108,7 +108,7 @@ static void add_run(struct frames_sum *sum, const struct frames_source *src,
 		thp_note(&sum->thp, vma, run, c, src->thp_on_advice);
 }
 
-/* Of the kinds that are present. */
+/* Of the kinds that are present; that of huge pages without the zero page, as smaps has it. */
 static void add_up(struct frames_sum *sum)
 {
 	int i;
@@ -121,7 +121,7 @@ static void add_up(struct frames_sum *sum)
 			continue;
 		sum->all.pages += kind->pages;
 		sum->all.uss += kind->uss;
-		sum->all.huge += kind->huge;
+		sum->all.huge += i == PAGE_KIND_ZERO ? 0 : kind->huge;
 		sum->all.dirty += kind->dirty;
 		sum->all.mlocked += kind->mlocked;
 		sum->all.pss_bytes += kind->pss_bytes;
