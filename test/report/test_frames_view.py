@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 """frames: what it says of pages that are known one by one, and what it makes of broken traces.
 
-Usage: test_frames_view.py REPORT
+Usage: test_frames_view.py REPORT MANPAGE
 
 Traces are composed here from a dictionary of pages. What the view should say is worked out page by
 page, the slow way, and for one process by hand:
@@ -14,6 +14,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -601,6 +602,39 @@ def topology_is_hostile(report):
                  (False, "no frames"), "no frames")
 
 
+def members(value, into):
+    if isinstance(value, list):
+        for one in value:
+            members(one, into)
+    elif isinstance(value, dict):
+        for name, one in value.items():
+            into.add(name)
+            # What names these are is said elsewhere.
+            if name not in ("kernel", "unreadable", "flag_bytes", "not_huge_bytes"):
+                members(one, into)
+    return into
+
+
+def manual(report, page):
+    """Each member is described, and nothing is described that there is not."""
+    text = pathlib.Path(page).read_text()
+    text = text[text.index(".Sh JSON OF FRAMES"):]
+    text = text[:text.index("\n.Sh ", 1)]
+    described = set(re.findall(r"^\.(?:It )?Va ([\w-]+)", text, re.M))
+    trace = Trace(VMAS).checkpoint(demo(), zones=ZONES, nodes=NODES).checkpoint(
+        demo(), zones=ZONES, nodes=NODES, kernel=KERNEL,
+        diffs=[{"ev": "frame_diff", "t": 0, "cause": "outside", "start": "0x1000", "end": "0x2000",
+                "pages": 1}])
+    got = members(report.json(trace), set())
+    kinds = {"ksm", "shmem", "hugetlb", "special"}  # of which the demo has none
+    expect_equal(sorted(got - described), [], "not in the manual")
+    expect_equal(sorted(described - got - kinds - {"soft_dirty", "uffd_wp"}), [],
+                 "in the manual only")
+    reasons = re.findall(r"^\.It Cm (too_small|alignment|nohugepage|unknown|split|shmem|"
+                         r"not_advised|not_collapsed)$", pathlib.Path(page).read_text(), re.M)
+    expect_equal(len(reasons), 8, "reasons in the manual")
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
         report = Report(os.path.abspath(sys.argv[1]), folder)
@@ -608,6 +642,7 @@ def main():
         hidden(report)
         at_random(report)
         hostile(report)
+        manual(report, sys.argv[2])
     return 1 if faults else 0
 
 
