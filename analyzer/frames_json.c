@@ -9,6 +9,16 @@
 #include "frames_view.h"
 #include "json.h"
 
+enum { DEFAULT_MAPPINGS = 10000 };	/* a few KiB each */
+
+/* Of @nr mappings. */
+static size_t nr_shown(const struct trace *tr, size_t nr)
+{
+	uint64_t limit = tr->opt->has_limit ? tr->opt->limit : DEFAULT_MAPPINGS;
+
+	return limit && limit < nr ? limit : nr;
+}
+
 static void set_pages(struct json_t *obj, const char *key, uint64_t pages)
 {
 	js_set_u64(obj, key, frames_bytes(pages));
@@ -237,10 +247,10 @@ static void set_churn(struct json_t *obj, const uint64_t *pages)
 		set_pages(obj, churn_names[i], pages[i]);
 }
 
-static struct json_t *json_churn(const struct frames_view *v)
+static struct json_t *json_churn(const struct trace *tr, const struct frames_view *v)
 {
+	size_t i, nr = nr_shown(tr, v->churn.nr_vmas);
 	struct json_t *obj, *list, *bytes;
-	size_t i;
 
 	if (!v->has_churn)
 		return js_null();
@@ -251,7 +261,7 @@ static struct json_t *json_churn(const struct frames_view *v)
 	js_set_str(obj, "since_why", v->maps.before.why);
 	set_churn(bytes, v->churn.pages);
 	js_set(obj, "bytes", bytes);
-	for (i = 0; i < v->churn.nr_vmas; i++) {
+	for (i = 0; i < nr; i++) {
 		struct json_t *one = js_object();
 
 		set_range(one, v->churn.vmas[i].vma);
@@ -261,6 +271,7 @@ static struct json_t *json_churn(const struct frames_view *v)
 		js_append(list, one);
 	}
 	js_set(obj, "vmas", list);
+	js_set_u64(obj, "left_out", v->churn.nr_vmas - nr);
 	return obj;
 }
 
@@ -288,12 +299,11 @@ static int compare_indexes(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* By address; with a limit those that are largest. */
+/* By address; those that are largest. */
 static struct json_t *json_vmas(const struct trace *tr, const struct frames_view *v)
 {
 	const struct physmap *map = &v->maps.now;
-	uint64_t limit = tr->opt->has_limit ? tr->opt->limit : 0;
-	size_t i, nr = limit && limit < map->nr_vmas ? limit : map->nr_vmas;
+	size_t i, nr = nr_shown(tr, map->nr_vmas);
 	size_t *indexes = alloc_array(nr, sizeof(*indexes));
 	struct json_t *list = js_array();
 	struct frames_sum sum;
@@ -342,8 +352,9 @@ struct json_t *frames_build_json(struct trace *tr, const struct frames_view *v)
 	js_set(obj, "nodes", json_nodes(map, &v->all));
 	js_set(obj, "zones", json_zones(map, &v->all));
 	set_pages(obj, "outside_zones_bytes", v->all.zones[map->nr_zones]);
-	js_set(obj, "churn", json_churn(v));
+	js_set(obj, "churn", json_churn(tr, v));
 	js_set(obj, "differences", json_differences(map));
 	js_set(obj, "vmas", json_vmas(tr, v));
+	js_set_u64(obj, "left_out", map->nr_vmas - nr_shown(tr, map->nr_vmas));
 	return obj;
 }

@@ -104,7 +104,7 @@ static void frames_free(void *state)
 const struct view view_frames = {
 	.name = "frames",
 	.brief = "the physical memory behind each mapping at the last checkpoint",
-	.help = "  --limit N        the N largest mappings (10; --json: all; 0: all)\n",
+	.help = "  --limit N        the N largest mappings (10, with --json 10000; 0: all)\n",
 	.takes = "l",
 	.start = frames_start,
 	.record = frames_record,

@@ -417,6 +417,8 @@ def by_hand(report):
                  {"dirty": 128, "mlocked": 128, "thp": 31 * HUGE}, "flags of a vma")
     expect_equal([int(v["start"], 16) for v in report.json(trace, "--limit", "2")["vmas"]],
                  [MAIN.start, 0x7f2000001000], "--limit 2")
+    expect_equal([report.json(trace, *limit)["left_out"]
+                  for limit in ([], ["--limit", "2"], ["--limit", "0"])], [0, 3, 0], "left_out")
     by_hand_text(report, trace)
 
 
