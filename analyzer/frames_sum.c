@@ -43,12 +43,6 @@ static void add_share(struct frames_sum *sum, struct frames_kind *kind, uint64_t
 					      pages * MM_PAGE_SIZE / c->mapcount;
 }
 
-static bool is_in_rss(enum page_kind kind, const struct rec_page_class *c)
-{
-	return kind != PAGE_KIND_ZERO && kind != PAGE_KIND_HUGETLB &&
-	       !(c && c->kpageflags & KPF(PAGE_FLAG_NOPAGE));
-}
-
 static void add_flags(struct frames_sum *sum, uint64_t pages, const struct rec_page_class *c)
 {
 	uint64_t left = c->kpageflags;
@@ -82,15 +76,14 @@ static void add_run(struct frames_sum *sum, const struct frames_source *src,
 		    const struct phys_vma *vma, const struct rec_run *run)
 {
 	const struct rec_page_class *c = page_class(src->classes, run->class);
-	enum page_kind type = page_kind(c);
-	struct frames_kind *kind = &sum->kind[type];
+	struct frames_kind *kind = &sum->kind[page_kind(c)];
 
 	kind->pages += run->pages;
 	if (!page_is_present(c)) {
 		sum->swapped += page_is_swapped(c) ? run->pages : 0;
 		return;
 	}
-	if (is_in_rss(type, c))
+	if (page_is_in_rss(c))
 		add_share(sum, kind, run->pages, c);
 	if (c) {
 		add_flags(sum, run->pages, c);

@@ -22,7 +22,7 @@ import tempfile
 PAGE, HUGE = 4096, 512
 PRESENT, SWAP, FILE, GUARD, EXCLUSIVE = 1 << 63, 1 << 62, 1 << 61, 1 << 58, 1 << 56
 FLAGS = {"dirty": 4, "anon": 12, "swapbacked": 14, "hugetlb": 17, "nopage": 20, "ksm": 21,
-         "thp": 22, "zero": 24, "mlocked": 33}
+         "thp": 22, "zero": 24, "mlocked": 33, "mmap": 11, "reserved": 32}
 CHURNS = ["faulted_in", "gone", "moved", "swapped_out", "swapped_in", "swap_freed"]
 faults = 0
 
@@ -70,8 +70,8 @@ class Class:
             return "swap"
         if self.flags is None:
             return "file" if self.pagemap & FILE else "anon"
-        for name, flag in (("zero", "zero"), ("special", "nopage"), ("hugetlb", "hugetlb"),
-                           ("ksm", "ksm"), ("anon", "anon")):
+        for name, flag in (("zero", "zero"), ("special", "nopage"), ("special", "reserved"),
+                           ("hugetlb", "hugetlb"), ("ksm", "ksm"), ("anon", "anon")):
             if self.has(flag):
                 return name
         if not self.pagemap & FILE:
@@ -202,7 +202,7 @@ def sums(pages, vmas, rules):
         why = not_huge(next(v for v in vmas if v.start <= va < v.end), va, cls, rules)
         if why:
             told["not_huge_bytes"][why] = told["not_huge_bytes"].get(why, 0) + PAGE
-        if cls.kind in ("zero", "hugetlb") or cls.has("nopage"):
+        if cls.kind in ("zero", "hugetlb") or (cls.kind == "special" and not cls.has("mmap")):
             continue
         told["rss_bytes"] += PAGE
         if cls.mapcount is None:
@@ -341,8 +341,10 @@ FORKED = Class(PRESENT, kpf("anon"), 2, False)
 SWAPPED = Class(SWAP, swap_type=1)
 GUARDS = Class(GUARD)
 ALL = [SMALL, DIRTY, BIG, SPLIT, ZERO, SHARED, FORKED, SWAPPED, GUARDS,
-       Class(PRESENT, kpf("anon", "ksm"), 3, False), Class(PRESENT | FILE, kpf("swapbacked"), 0, False),
-       Class(PRESENT, kpf("nopage"), 0, False), Class(PRESENT, kpf("hugetlb"), 1, True),
+       Class(PRESENT, kpf("anon", "ksm"), 3, False),
+       Class(PRESENT | FILE, kpf("swapbacked"), 0, False),
+       Class(PRESENT, kpf("nopage"), 0, False), Class(PRESENT, kpf("reserved", "mmap"), 9, False),
+       Class(PRESENT, kpf("reserved"), 0, False), Class(PRESENT, kpf("hugetlb"), 1, True),
        Class(ANON, kpf("anon"), 7, None), Class(PRESENT, kpf("zero", "thp"), 0, True)]
 
 MAIN = Vma(0x7f0000000000, 0x7f0004000000)
