@@ -3,10 +3,11 @@
  * The view of frames for programs. Sizes are bytes; what is not known is null, what is 0 is mostly
  * left out of the parts that there are many of.
  */
+#include "frames_json.h"
+
 #include <stdlib.h>
 
 #include "alloc.h"
-#include "frames_view.h"
 #include "json.h"
 
 enum { DEFAULT_MAPPINGS = 10000 };	/* a few KiB each */
@@ -17,123 +18,6 @@ static size_t nr_shown(const struct trace *tr, size_t nr)
 	uint64_t limit = tr->opt->has_limit ? tr->opt->limit : DEFAULT_MAPPINGS;
 
 	return limit && limit < nr ? limit : nr;
-}
-
-static void set_pages(struct json_t *obj, const char *key, uint64_t pages)
-{
-	js_set_u64(obj, key, frames_bytes(pages));
-}
-
-static void set_known(struct json_t *obj, const char *key, bool is_known, uint64_t bytes)
-{
-	js_set(obj, key, is_known ? js_number(bytes) : js_null());
-}
-
-static struct json_t *json_kinds(const struct frames_sum *sum)
-{
-	struct json_t *obj = js_object();
-	int i;
-
-	for (i = 0; i < NR_PAGE_KINDS; i++) {
-		const struct frames_kind *kind = &sum->kind[i];
-		struct json_t *one;
-
-		if (!kind->pages)
-			continue;
-		one = js_object();
-		set_pages(one, "bytes", kind->pages);
-		if (i != PAGE_KIND_SWAP && i != PAGE_KIND_GUARD) {
-			set_known(one, "pss_bytes", !sum->nr_no_mapcount, kind->pss_bytes);
-			set_pages(one, "uss_bytes", kind->uss);
-			set_known(one, "huge_bytes", !sum->nr_no_huge, frames_bytes(kind->huge));
-		}
-		js_set(obj, page_kind_names[i], one);
-	}
-	return obj;
-}
-
-static struct json_t *json_flags(const struct frames_sum *sum)
-{
-	struct json_t *obj = js_object();
-	char bit[16];
-	int i;
-
-	for (i = 0; i < NR_PAGE_FLAGS; i++) {
-		snprintf(bit, sizeof(bit), "bit%d", i);
-		if (sum->flags[i])
-			set_pages(obj, page_flag_names[i] ? page_flag_names[i] : bit, sum->flags[i]);
-	}
-	if (sum->soft_dirty)
-		set_pages(obj, "soft_dirty", sum->soft_dirty);
-	if (sum->uffd_wp)
-		set_pages(obj, "uffd_wp", sum->uffd_wp);
-	return obj;
-}
-
-static struct json_t *json_contig_run(const struct physmap *map, const struct contig_run *run)
-{
-	const struct phys_vma *vma = physmap_vma(map, run->va);
-	struct json_t *obj = js_object();
-
-	js_set_hex(obj, "va", run->va);
-	js_set_hex(obj, "pfn", run->pfn);
-	js_set_u64(obj, "pages", run->pages);
-	set_pages(obj, "bytes", run->pages);
-	js_set_str(obj, "name", vma ? vma->name : NULL);
-	return obj;
-}
-
-static struct json_t *json_contig(const struct physmap *map, const struct frames_contig *contig)
-{
-	struct json_t *obj = js_object(), *orders = js_array(), *largest = js_array();
-	size_t i;
-
-	for (i = 0; i < CONTIG_ORDERS; i++) {
-		struct json_t *one;
-
-		if (!contig->runs[i])
-			continue;
-		one = js_object();
-		js_set_u64(one, "order", i);
-		js_set_u64(one, "runs", contig->runs[i]);
-		set_pages(one, "bytes", contig->pages[i]);
-		js_append(orders, one);
-	}
-	for (i = 0; i < contig->nr_largest; i++)
-		js_append(largest, json_contig_run(map, &contig->largest[i]));
-	js_set_u64(obj, "runs", contig->nr_runs);
-	set_pages(obj, "bytes", contig->nr_pages);
-	js_set(obj, "orders", orders);
-	js_set(obj, "largest", largest);
-	return obj;
-}
-
-static struct json_t *json_thp(const struct frames_thp *thp)
-{
-	struct json_t *obj = js_object();
-	int i;
-
-	for (i = 0; i < NR_THP_REASONS; i++)
-		if (thp->pages[i])
-			set_pages(obj, thp_reason_names[i], thp->pages[i]);
-	return obj;
-}
-
-/* What the process and a vma have alike. */
-static void set_sums(struct json_t *obj, const struct frames_view *v, const struct frames_sum *sum)
-{
-	const struct physmap *map = &v->maps.now;
-
-	set_pages(obj, "resident_bytes", sum->all.pages);
-	set_pages(obj, "rss_bytes", sum->rss);
-	set_pages(obj, "swapped_bytes", sum->swapped);
-	set_known(obj, "pss_bytes", !sum->nr_no_mapcount, sum->all.pss_bytes);
-	set_pages(obj, "uss_bytes", sum->all.uss);
-	set_known(obj, "huge_bytes", !sum->nr_no_huge, frames_bytes(sum->all.huge));
-	js_set(obj, "kinds", json_kinds(sum));
-	js_set(obj, "flag_bytes", json_flags(sum));
-	js_set(obj, "contiguity", map->pfn_visible ? json_contig(map, &sum->contig) : js_null());
-	js_set(obj, "not_huge_bytes", json_thp(&sum->thp));
 }
 
 static struct json_t *json_zones(const struct physmap *map, const struct frames_sum *sum)
@@ -147,13 +31,13 @@ static struct json_t *json_zones(const struct physmap *map, const struct frames_
 
 		js_set_u64(obj, "node", zone->node);
 		js_set_str(obj, "zone", map->zones[i].name);
-		set_pages(obj, "bytes", sum->zones[i]);
-		set_pages(obj, "present_bytes", zone->present);
-		set_pages(obj, "managed_bytes", zone->managed);
-		set_pages(obj, "free_bytes", zone->free);
-		set_pages(obj, "min_bytes", zone->min);
-		set_pages(obj, "low_bytes", zone->low);
-		set_pages(obj, "high_bytes", zone->high);
+		frames_set_pages(obj, "bytes", sum->zones[i]);
+		frames_set_pages(obj, "present_bytes", zone->present);
+		frames_set_pages(obj, "managed_bytes", zone->managed);
+		frames_set_pages(obj, "free_bytes", zone->free);
+		frames_set_pages(obj, "min_bytes", zone->min);
+		frames_set_pages(obj, "low_bytes", zone->low);
+		frames_set_pages(obj, "high_bytes", zone->high);
 		js_append(list, obj);
 	}
 	return list;
@@ -173,7 +57,7 @@ static struct json_t *json_own_zones(const struct physmap *map, const struct fra
 		obj = js_object();
 		js_set(obj, "node", i < map->nr_zones ? js_number(map->zones[i].rec.node) : js_null());
 		js_set_str(obj, "zone", i < map->nr_zones ? map->zones[i].name : NULL);
-		set_pages(obj, "bytes", sum->zones[i]);
+		frames_set_pages(obj, "bytes", sum->zones[i]);
 		js_append(list, obj);
 	}
 	return list;
@@ -190,7 +74,7 @@ static struct json_t *json_nodes(const struct physmap *map, const struct frames_
 
 		js_set_u64(obj, "node", node->node);
 		js_set_str(obj, "cpus", node->cpus);
-		set_pages(obj, "bytes", frames_sum_node(sum, map, node->node));
+		frames_set_pages(obj, "bytes", frames_sum_node(sum, map, node->node));
 		js_set_u64(obj, "total_bytes", node->total_bytes);
 		js_set_u64(obj, "free_bytes", node->free_bytes);
 		js_append(list, obj);
@@ -244,7 +128,7 @@ static void set_churn(struct json_t *obj, const uint64_t *pages)
 	int i;
 
 	for (i = 0; i < NR_CHURNS; i++)
-		set_pages(obj, churn_names[i], pages[i]);
+		frames_set_pages(obj, churn_names[i], pages[i]);
 }
 
 static struct json_t *json_churn(const struct trace *tr, const struct frames_view *v)
@@ -320,7 +204,7 @@ static struct json_t *json_vmas(const struct trace *tr, const struct frames_view
 		frames_sum_reset(&sum, &v->source);
 		frames_sum_vma(&sum, &v->source, vma);
 		set_range(obj, vma);
-		set_sums(obj, v, &sum);
+		frames_set_sums(obj, v, &sum);
 		js_set(obj, "zones", json_own_zones(map, &sum));
 		js_append(list, obj);
 	}
@@ -344,14 +228,14 @@ struct json_t *frames_build_json(struct trace *tr, const struct frames_view *v)
 	js_set_u64(obj, "pages_of_unknown_class", v->all.nr_untold);
 	js_set_u64(obj, "lines_left_out", map->nr_left_out);
 	js_set_bool(obj, "complete", map->has_end && !frames_is_incomplete(v));
-	set_pages(obj, "own_bytes", v->own_pages);
-	set_sums(obj, v, &v->all);
+	frames_set_pages(obj, "own_bytes", v->own_pages);
+	frames_set_sums(obj, v, &v->all);
 	js_set(obj, "kernel", json_kernel(&v->kernel));
 	js_set(obj, "scan", json_scan(v));
 	js_set(obj, "unreadable", map->unreadable ? js_ref(map->unreadable) : js_object());
 	js_set(obj, "nodes", json_nodes(map, &v->all));
 	js_set(obj, "zones", json_zones(map, &v->all));
-	set_pages(obj, "outside_zones_bytes", v->all.zones[map->nr_zones]);
+	frames_set_pages(obj, "outside_zones_bytes", v->all.zones[map->nr_zones]);
 	js_set(obj, "churn", json_churn(tr, v));
 	js_set(obj, "differences", json_differences(map));
 	js_set(obj, "vmas", json_vmas(tr, v));

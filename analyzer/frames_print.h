@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The parts of the view of frames for people: frames_print.c has the sums and mappings,
- * frames_print_more.c what is told of the process as a whole.
+ * The parts of the view of frames for people: frames_print.c puts them together and has the sums,
+ * frames_print_vma.c the mappings, frames_print_physical.c zones, contiguity and what has changed.
  */
 #ifndef VMTRACE_ANALYZER_FRAMES_PRINT_H
 #define VMTRACE_ANALYZER_FRAMES_PRINT_H
@@ -14,6 +14,7 @@ const char *frames_size(char *buf, uint64_t pages);
 /* The name that @vma has, or what it is; of a long one the last component. */
 void frames_print_name(struct trace *trace, const struct phys_vma *vma);
 
+void frames_print_mappings(struct trace *trace, const struct frames_view *view);
 void frames_print_topology(struct trace *trace, const struct frames_view *view);
 void frames_print_contig(struct trace *trace, const struct frames_view *view);
 void frames_print_churn(struct trace *trace, const struct frames_view *view);
