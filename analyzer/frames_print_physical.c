@@ -2,6 +2,7 @@
 #include "frames_print.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 
 #include "alloc.h"
 #include "heap_figures.h"
@@ -120,6 +121,55 @@ static bool has_churn(const struct frames_churn *churn)
 	return false;
 }
 
+static int compare_churn(const void *a, const void *b)
+{
+	const struct churn_vma *x = *(const struct churn_vma *const *)a;
+	const struct churn_vma *y = *(const struct churn_vma *const *)b;
+	uint64_t of_x = 0, of_y = 0;
+	int i;
+
+	for (i = 0; i < NR_CHURNS; i++) {
+		of_x += x->pages[i];
+		of_y += y->pages[i];
+	}
+	if (of_x != of_y)
+		return of_x > of_y ? -1 : 1;
+	return x < y ? -1 : x > y;
+}
+
+/* One by one, those with most first; vmtrace's together, unless they are asked for. */
+static void print_churn_vmas(struct trace *tr, const struct frames_churn *churn)
+{
+	const struct churn_vma **sorted = alloc_array(churn->nr_vmas, sizeof(*sorted));
+	uint64_t own[NR_CHURNS] = { 0 };
+	size_t i, k, nr = 0, nr_own = 0;
+
+	for (i = 0; i < churn->nr_vmas; i++)
+		sorted[i] = &churn->vmas[i];
+	qsort(sorted, churn->nr_vmas, sizeof(*sorted), compare_churn);
+	for (i = 0; i < churn->nr_vmas; i++) {
+		const struct churn_vma *one = sorted[i];
+
+		if (one->vma->own && !tr->opt->own) {
+			for (k = 0; k < NR_CHURNS; k++)
+				own[k] += one->pages[k];
+			nr_own++;
+		} else if (nr++ < CHURN_VMAS_MAX) {
+			print_churn_line(tr, one->pages);
+			fprintf(tr->out, "  %012" PRIx64 " ", one->vma->start);
+			frames_print_name(tr, one->vma);
+			fputc('\n', tr->out);
+		}
+	}
+	alloc_free(sorted);
+	if (nr_own) {
+		print_churn_line(tr, own);
+		fputs("  vmtrace's\n", tr->out);
+	}
+	if (nr > CHURN_VMAS_MAX)
+		fprintf(tr->out, "%zu more mappings (--json shows all)\n", nr - CHURN_VMAS_MAX);
+}
+
 void frames_print_churn(struct trace *tr, const struct frames_view *v)
 {
 	const struct frames_churn *churn = &v->churn;
@@ -140,12 +190,5 @@ void frames_print_churn(struct trace *tr, const struct frames_view *v)
 	fputc('\n', tr->out);
 	print_churn_line(tr, churn->pages);
 	fputs("  all\n", tr->out);
-	for (i = 0; i < churn->nr_vmas && i < CHURN_VMAS_MAX; i++) {
-		print_churn_line(tr, churn->vmas[i].pages);
-		fprintf(tr->out, "  %012" PRIx64 " ", churn->vmas[i].vma->start);
-		frames_print_name(tr, churn->vmas[i].vma);
-		fputc('\n', tr->out);
-	}
-	if (i < churn->nr_vmas)
-		fprintf(tr->out, "%zu more mappings (--json shows all)\n", churn->nr_vmas - i);
+	print_churn_vmas(tr, churn);
 }

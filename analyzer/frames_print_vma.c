@@ -16,9 +16,10 @@ enum {
 
 void frames_print_name(struct trace *tr, const struct phys_vma *vma)
 {
+	bool is_short = strlen(vma->name) <= NAME_MAX_SHOWN && !vma->own;
+
 	if (*vma->name)
-		out_name(tr->out, strlen(vma->name) > NAME_MAX_SHOWN ? out_base_name(vma->name) :
-								       vma->name);
+		out_name(tr->out, is_short ? vma->name : out_base_name(vma->name));
 	else if (!vma->own)
 		fputs("(anonymous)", tr->out);
 	if (vma->own)
@@ -140,24 +141,40 @@ static void print_mapping(struct trace *tr, const struct frames_view *v, const s
 	fputc('\n', tr->out);
 }
 
+static void print_left_out(struct trace *tr, size_t nr_smaller, size_t nr_own)
+{
+	if (nr_smaller)
+		fprintf(tr->out, "%zu smaller ones (--limit 0 shows all)", nr_smaller);
+	if (nr_own)
+		fprintf(tr->out, "%s%zu of vmtrace's (--own shows them)", nr_smaller ? ", " : "", nr_own);
+	if (nr_smaller || nr_own)
+		fputc('\n', tr->out);
+}
+
 void frames_print_mappings(struct trace *tr, const struct frames_view *v)
 {
 	uint64_t limit = tr->opt->has_limit ? tr->opt->limit : DEFAULT_MAPPINGS;
 	const struct physmap *map = &v->maps.now;
-	size_t i, nr = limit && limit < map->nr_vmas ? limit : map->nr_vmas;
+	size_t i, nr = 0, nr_smaller = 0, nr_own = 0;
 	struct frames_sum sum;
 
 	fprintf(tr->out, "\n%-30s %10s %10s %10s %10s\n", "mappings, largest first", "resident", "PSS",
 		"USS", "huge");
 	frames_sum_init(&sum, &v->source);
-	for (i = 0; i < nr; i++) {
+	for (i = 0; i < map->nr_vmas; i++) {
 		const struct phys_vma *vma = &map->vmas[v->ranks[i].vma];
 
-		frames_sum_reset(&sum, &v->source);
-		frames_sum_vma(&sum, &v->source, vma);
-		print_mapping(tr, v, vma, &sum);
+		if (vma->own && !tr->opt->own) {
+			nr_own++;
+		} else if (limit && nr == limit) {
+			nr_smaller++;
+		} else {
+			frames_sum_reset(&sum, &v->source);
+			frames_sum_vma(&sum, &v->source, vma);
+			print_mapping(tr, v, vma, &sum);
+			nr++;
+		}
 	}
 	frames_sum_fini(&sum);
-	if (nr < map->nr_vmas)
-		fprintf(tr->out, "%zu smaller ones (--limit 0 shows all)\n", map->nr_vmas - nr);
+	print_left_out(tr, nr_smaller, nr_own);
 }

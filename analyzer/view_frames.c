@@ -104,8 +104,9 @@ static void frames_free(void *state)
 const struct view view_frames = {
 	.name = "frames",
 	.brief = "the physical memory behind each mapping at the last checkpoint",
-	.help = "  --limit N        the N largest mappings (10, with --json 10000; 0: all)\n",
-	.takes = "l",
+	.help = "  --limit N        the N largest mappings (10, with --json 10000; 0: all)\n"
+		"  --own            show vmtrace's mappings one by one (--json: always)\n",
+	.takes = "lo",
 	.start = frames_start,
 	.record = frames_record,
 	.text = frames_text,

@@ -447,6 +447,11 @@ def by_hand_text(report, trace):
             "7f3000000000-7f3000002000  outside: 2 pages where the model has no mapping"]:
         expect_equal(want in lines, True, f"text: {want}\n{text}")
     expect_equal([line for line in lines if len(line) > 100], [], "lines of more than 100 columns")
+    # vmtrace's own mapping.
+    shown = [report.run(trace, "frames", *how).stdout.count("(vmtrace)")
+             for how in ([], ["--own"])]
+    expect_equal(shown, [0, 1], "own mappings shown")
+    expect_equal("1 of vmtrace's (--own shows them)" in lines, True, "own mappings left out")
     summary = json.loads(report.run(trace, "summary", "--json").stdout)
     expect_equal([(f["kind"], f.get("count")) for f in summary["findings"]
                   if f["kind"].startswith("frames")], [("frames_outside", 2)], "finding")
