@@ -59,6 +59,14 @@ static void note_maker(struct layout_pieces *p, const struct rec_call *c)
 	maker->call.name = NULL;
 }
 
+static void drop_piece(struct layout_pieces *p, uint64_t start, uint64_t bytes)
+{
+	uint64_t end = start + ((bytes + MM_PAGE_SIZE - 1) & ~(MM_PAGE_SIZE - 1));
+
+	if (end > start && mm_replace(&p->mm, start, end, NULL, 0, 0) == -ENOMEM)
+		alloc_failed();
+}
+
 static void put_piece(struct layout_pieces *p, uint64_t start, uint64_t bytes, uint64_t seq)
 {
 	struct vma_desc desc = { .vm_start = start, .vm_flags = VM_READ };
@@ -66,15 +74,9 @@ static void put_piece(struct layout_pieces *p, uint64_t start, uint64_t bytes, u
 	desc.vm_end = start + ((bytes + MM_PAGE_SIZE - 1) & ~(MM_PAGE_SIZE - 1));
 	if (desc.vm_end <= start || start % MM_PAGE_SIZE)
 		return;
+	/* mm_replace() would take what is there already for the same, its maker included. */
+	drop_piece(p, start, desc.vm_end - start);
 	if (mm_replace(&p->mm, start, desc.vm_end, &desc, 1, seq) == -ENOMEM)
-		alloc_failed();
-}
-
-static void drop_piece(struct layout_pieces *p, uint64_t start, uint64_t bytes)
-{
-	uint64_t end = start + ((bytes + MM_PAGE_SIZE - 1) & ~(MM_PAGE_SIZE - 1));
-
-	if (end > start && mm_replace(&p->mm, start, end, NULL, 0, 0) == -ENOMEM)
 		alloc_failed();
 }
 
