@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "alloc.h"
+#include "frames_by.h"
 #include "json.h"
 #include "out.h"
 #include "report.h"
@@ -223,8 +224,9 @@ static void frames_free(void *state)
 const struct view view_frames = {
 	.name = "frames",
 	.brief = "the physical memory behind each mapping at the last checkpoint",
-	.help = "",
+	.help = FRAMES_BY_HELP,
 	.takes = "",
+	.with_by = &view_frames_by,
 	.start = frames_start,
 	.record = frames_record,
 	.text = frames_text,
