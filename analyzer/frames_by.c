@@ -276,9 +276,7 @@ static struct frames_row *get_row(struct frames_by *f, struct trace *tr, enum fr
 /* What processes that map the page share of [start, end); pages outside RSS have none. */
 static double pss_of(struct frames_by *f, const struct rec_page_class *c, uint64_t bytes)
 {
-	enum page_kind kind = page_kind(c);
-
-	if (kind == PAGE_KIND_ZERO || kind == PAGE_KIND_SPECIAL || kind == PAGE_KIND_HUGETLB)
+	if (!page_is_in_rss(c))
 		return 0;
 	f->has_pss &= c && c->has_mapcount;
 	return c && c->mapcount ? (double)bytes / c->mapcount : bytes;

@@ -8,7 +8,7 @@ import random
 import sys
 
 import composed
-from composed import (ANON, GUARD, PAGE, PRESENT, SWAPBACKED, SWAPPED, THP, ZERO, Report, Trace,
+from composed import (ANON, GUARD, PAGE, SWAPBACKED, SWAPPED, THP, ZERO, Report, Trace,
                       expect_equal, expect_members)
 
 HEAP = 0x555555558000
