@@ -101,8 +101,9 @@ static void print_reasons(const struct mm_physical *p, uint64_t more, FILE *out)
 	const struct page_tables *t = &p->tables;
 
 	if (sum(t->emptied))
-		fprintf(out, "  up to %" PRIu64 " under pages taken away (madvise, brk, or near what was "
-			"unmapped)\n", sum(t->emptied));
+		fprintf(out, "  up to %" PRIu64 " under pages taken away (by madvise, brk, or near what was "
+			"unmapped), %" PRIu64 " of them by vmtrace\n", sum(t->emptied),
+			sum(t->emptied_own));
 	if (p->unaccounted)
 		fprintf(out, "  those under %" PRIu64 " pages outside all mappings known\n",
 			p->unaccounted);
@@ -125,8 +126,8 @@ static void print_difference(const struct mm_physical *p, FILE *out)
 		fputs("  equal\n", out);
 		return;
 	}
-	fprintf(out, "  %" PRIu64 " tables %s than these pages need\n", apart / TABLE_BYTES,
-		kernel > ours ? "more" : "less");
+	fprintf(out, "  %" PRIu64 " table%s %s than these pages need\n", apart / TABLE_BYTES,
+		apart == TABLE_BYTES ? "" : "s", kernel > ours ? "more" : "less");
 	if (kernel > ours)
 		print_reasons(p, apart / TABLE_BYTES, out);
 	else
@@ -269,6 +270,7 @@ static struct json_t *json_tables(const struct mm_physical *p)
 	js_set_u64(obj, "counted_bytes", page_tables_bytes(t));
 	js_set(obj, "kernel_bytes", known ? js_number(p->kernel.value[FIGURE_pgtables_bytes]) : js_null());
 	js_set(obj, "emptied_at_most", json_levels(t->emptied, NR_COUNTED_LEVELS));
+	js_set(obj, "emptied_by_vmtrace", json_levels(t->emptied_own, NR_COUNTED_LEVELS));
 	js_set(obj, "if_filled", json_levels(t->filled, NR_COUNTED_LEVELS));
 	js_set_bool(obj, "five_levels", t->has_five_levels);
 	js_set_bool(obj, "huge_known", t->has_huge);

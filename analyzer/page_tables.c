@@ -102,13 +102,14 @@ static void count_emptied(struct page_tables *t, const struct physmap *map, cons
 			  const struct emptied *e)
 {
 	struct counter with[NR_COUNTED_LEVELS] = { 0 }, without[NR_COUNTED_LEVELS] = { 0 };
+	struct counter with_own[NR_COUNTED_LEVELS] = { 0 };
 	const struct vma *vma = mm->first, *gap = e->mm.first;
 	size_t i = 0;
 	int level;
 
 	while (i < map->nr_runs || (vma && gap)) {
+		bool is_run, is_own = gap && gap->own;
 		uint64_t start, end;
-		bool is_run;
 
 		start = vma && gap ? vma->vm_start & -PTE_TABLE_SPAN : UINT64_MAX;
 		start = vma && gap && gap->vm_start > start ? gap->vm_start : start;
@@ -127,10 +128,14 @@ static void count_emptied(struct page_tables *t, const struct physmap *map, cons
 			count(&with[level], shifts[level], start, end);
 			if (is_run)
 				count(&without[level], shifts[level], start, end);
+			if (is_run || is_own)
+				count(&with_own[level], shifts[level], start, end);
 		}
 	}
-	for (level = 0; level < NR_COUNTED_LEVELS; level++)
+	for (level = 0; level < NR_COUNTED_LEVELS; level++) {
 		t->emptied[level] = with[level].nr - without[level].nr;
+		t->emptied_own[level] = with_own[level].nr - without[level].nr;
+	}
 }
 
 void page_tables_count(struct page_tables *t, const struct physmap *map,
@@ -175,9 +180,9 @@ void emptied_fini(struct emptied *e)
 }
 
 /* Every table that @bytes from @start on have a part in. */
-static void put(struct emptied *e, uint64_t start, uint64_t bytes)
+static void put(struct emptied *e, uint64_t start, uint64_t bytes, bool own)
 {
-	struct vma_desc desc = { .vm_flags = VM_READ };
+	struct vma_desc desc = { .vm_flags = VM_READ, .own = own };
 
 	if (!bytes || bytes > UINT64_MAX - 2 * PTE_TABLE_SPAN - start)
 		return;
@@ -188,7 +193,7 @@ static void put(struct emptied *e, uint64_t start, uint64_t bytes)
 }
 
 /* What is unmapped takes its tables along, but for those at its ends that others may use. */
-static void unmap(struct emptied *e, uint64_t start, uint64_t bytes)
+static void unmap(struct emptied *e, uint64_t start, uint64_t bytes, bool own)
 {
 	uint64_t from = (start + PTE_TABLE_SPAN - 1) & -PTE_TABLE_SPAN;
 	uint64_t to = (start + bytes) & -PTE_TABLE_SPAN;
@@ -198,9 +203,9 @@ static void unmap(struct emptied *e, uint64_t start, uint64_t bytes)
 	if (from < to && mm_replace(&e->mm, from, to, NULL, 0, 0) == -ENOMEM)
 		alloc_failed();
 	if (start < from)
-		put(e, start, from - start < bytes ? from - start : bytes);
+		put(e, start, from - start < bytes ? from - start : bytes, own);
 	if (to >= from && start + bytes > to)
-		put(e, to, start + bytes - to);
+		put(e, to, start + bytes - to, own);
 }
 
 static bool takes_pages(uint64_t advice)
@@ -211,34 +216,34 @@ static bool takes_pages(uint64_t advice)
 	       advice == MADV_PAGEOUT || advice == DONTNEED_LOCKED || advice == GUARD_REMOVE;
 }
 
-static void note_call(struct emptied *e, const struct mm_call *c)
+static void note_call(struct emptied *e, const struct mm_call *c, bool own)
 {
 	size_t i;
 
 	switch (c->op) {
 	case MM_MADVISE:
 		if (takes_pages(c->arg[2]))
-			put(e, c->arg[0], c->arg[1]);
+			put(e, c->arg[0], c->arg[1], own);
 		break;
 	case MM_PROCESS_MADVISE:
 		for (i = 0; takes_pages(c->arg[3]) && i < c->nr_ranges; i++)
-			put(e, c->ranges[i].start, c->ranges[i].end - c->ranges[i].start);
+			put(e, c->ranges[i].start, c->ranges[i].end - c->ranges[i].start, own);
 		break;
 	case MM_MUNMAP:
-		unmap(e, c->arg[0], c->arg[1]);
+		unmap(e, c->arg[0], c->arg[1], own);
 		break;
 	case MM_MMAP:
 		if (c->arg[3] & MAP_FIXED)
-			unmap(e, c->arg[0], c->arg[1]);
+			unmap(e, c->arg[0], c->arg[1], own);
 		break;
 	case MM_BRK:
-		put(e, (uint64_t)c->ret, 1);
+		put(e, (uint64_t)c->ret, 1, own);
 		break;
 	case MM_MREMAP:
 		if ((uint64_t)c->ret != c->arg[0])
-			put(e, c->arg[0], c->arg[1]);
+			put(e, c->arg[0], c->arg[1], own);
 		else if (c->arg[2] < c->arg[1])
-			unmap(e, c->arg[0] + c->arg[2], c->arg[1] - c->arg[2]);
+			unmap(e, c->arg[0] + c->arg[2], c->arg[1] - c->arg[2], own);
 		break;
 	default:
 		break;
@@ -248,5 +253,5 @@ static void note_call(struct emptied *e, const struct mm_call *c)
 void emptied_record(struct emptied *e, const struct record *rec)
 {
 	if (rec->ev == TRACE_CALL && !rec->call.errno_name)
-		note_call(e, &rec->call.call);
+		note_call(e, &rec->call.call, rec->call.origin == TRACE_ORIGIN_SELF);
 }

@@ -119,6 +119,7 @@ def test_kernel(report):
     got = tables_of(report, trace)
     expect_tables(got, 1, 1, 1, 0, "emptied")
     expect_equal(got["emptied_at_most"], {"pte": 3, "pmd": 0, "pud": 0}, "emptied")
+    expect_equal(got["emptied_by_vmtrace"], {"pte": 0, "pmd": 0, "pud": 0}, "emptied")
     text = report.text(trace, "mm")
     for want in "4 tables more than these pages need", "up to 3 under pages taken away", \
                 "1 for other reasons":
@@ -146,7 +147,7 @@ def test_random(report):
         for _ in range(rng.randrange(5)):
             start = rng.randrange(base, at) & -PAGE
             calls.append((start, rng.randrange(1, 2000) * PAGE))
-            trace.call("madvise", 0, 0, addr=start, length=calls[-1][1], advice=4)
+            trace.call("madvise", 0, 0, addr=start, length=calls[-1][1], advice=4, origin="self")
         trace.checkpoint()
         number, used = trace.page_class(), set()
         for start, end in vmas:
@@ -168,6 +169,7 @@ def test_random(report):
             expect_equal(got["needed"][level], len(have), f"random {level}")
             more = {table << 9 >> shift for table in emptied} - have
             expect_equal(got["emptied_at_most"][level], len(more), f"random emptied {level}")
+        expect_equal(got["emptied_by_vmtrace"], got["emptied_at_most"], "random emptied by vmtrace")
 
 
 def test_rss(report):
