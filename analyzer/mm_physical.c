@@ -193,6 +193,18 @@ static void print_scan(const struct mm_physical *p, FILE *out)
 		"in no counter", (uint64_t)(p->counts.rss[RSS_NONE] * MM_PAGE_SIZE));
 }
 
+static void print_kernel_rss(uint64_t ours, uint64_t kernel, FILE *out)
+{
+	uint64_t apart = (ours > kernel ? ours - kernel : kernel - ours) / MM_PAGE_SIZE;
+
+	fprintf(out, " %20" PRIu64 "  ", kernel);
+	if (apart)
+		fprintf(out, "%" PRIu64 " page%s %s, a moment before", apart, apart == 1 ? "" : "s",
+			ours > kernel ? "less" : "more");
+	else
+		fputs("equal", out);
+}
+
 static void print_rss(const struct mm_physical *p, FILE *out)
 {
 	int i;
@@ -204,7 +216,7 @@ static void print_rss(const struct mm_physical *p, FILE *out)
 
 		fprintf(out, "%-20s %20" PRIu64, rss_names[i], ours);
 		if (p->kernel.known[rss_figures[i]])
-			fprintf(out, " %20" PRIu64 "  %s", kernel, ours == kernel ? "equal" : "differs");
+			print_kernel_rss(ours, kernel, out);
 		fputc('\n', out);
 	}
 	print_scan(p, out);
