@@ -60,6 +60,13 @@ static const char *title_of(const struct frames_row *row)
 	return row->owner == FRAMES_OWNER_FREE && !row->stack ? "free heap memory" : titles[row->owner];
 }
 
+static const char *name_of(const struct frames_row *row)
+{
+	if (row->owner == FRAMES_OWNER_OWN)
+		return "vmtrace";
+	return *row->name ? row->name : "(anonymous)";
+}
+
 static const char *text_if(char *buf, bool is_known, uint64_t bytes)
 {
 	return is_known ? out_size(buf, bytes) : "-";
@@ -98,9 +105,9 @@ static void print_stack(struct trace *tr, const struct frames_by *f, const struc
 	if (s->swapped)
 		fprintf(tr->out, ", swapped %s", out_size(a, s->swapped));
 	fprintf(tr->out, ", on %" PRIu64 " pages: %s", s->pages, title_of(row));
-	if (row->name && *row->name) {
+	if (row->name && row->owner != FRAMES_OWNER_OWN) {
 		fputs(": ", tr->out);
-		out_name(tr->out, row->name);
+		out_name(tr->out, name_of(row));
 	}
 	fputc('\n', tr->out);
 	if (has_stack(row) && row->stack)
@@ -121,7 +128,7 @@ static void print_row(struct trace *tr, const struct frames_by *f, const struct 
 	fprintf(tr->out, " %11s %9" PRIu64 "  %-9s ", out_size(buf, s->swapped), s->pages,
 		frames_owner_names[row->owner]);
 	if (row->name)
-		out_name(tr->out, row->name);
+		out_name(tr->out, name_of(row));
 	else
 		fprintf(tr->out, "%" PRId64, row->tid);
 	fputc('\n', tr->out);
