@@ -66,7 +66,9 @@ void mm_physical_record(struct mm_physical *p, struct trace *tr, const struct re
 {
 	physmaps_record(&p->maps, tr, rec);
 	emptied_record(&p->emptied, rec);
-	if (rec->ev == TRACE_CHECKPOINT)
+	if (rec->ev == TRACE_HEADER)
+		p->is_forked = rec->header.has_parent;
+	else if (rec->ev == TRACE_CHECKPOINT)
 		p->next_kernel = (struct rec_figures){ .known = { false } };
 	else if (rec->ev == TRACE_MM)
 		p->next_kernel = rec->mm.kernel;
@@ -107,6 +109,8 @@ static void print_reasons(const struct mm_physical *p, uint64_t more, FILE *out)
 	if (p->unaccounted)
 		fprintf(out, "  those under %" PRIu64 " pages outside all mappings known\n",
 			p->unaccounted);
+	if (p->is_forked)
+		fputs("  those that fork copied: the parent's empty ones, too\n", out);
 	if (more > sum(t->emptied))
 		fprintf(out, "  %" PRIu64 " for other reasons: pages that were reclaimed or went with "
 			"their file, came after the count,\n  or were shared by a userfaultfd; all "
@@ -284,6 +288,7 @@ static struct json_t *json_tables(const struct mm_physical *p)
 	js_set(obj, "emptied_at_most", json_levels(t->emptied, NR_COUNTED_LEVELS));
 	js_set(obj, "emptied_by_vmtrace", json_levels(t->emptied_own, NR_COUNTED_LEVELS));
 	js_set(obj, "if_filled", json_levels(t->filled, NR_COUNTED_LEVELS));
+	js_set_bool(obj, "copied_by_fork", p->is_forked);
 	js_set_bool(obj, "five_levels", t->has_five_levels);
 	js_set_bool(obj, "huge_known", t->has_huge);
 	return obj;

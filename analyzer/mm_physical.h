@@ -19,6 +19,7 @@ struct mm_physical {
 	struct rec_figures kernel, next_kernel;	/* of the checkpoint; of the one being read */
 	struct rec_frames_end end;
 
+	bool is_forked;			/* the trace is of a fork's child */
 	bool is_known;
 	uint64_t t;
 	char why[16];

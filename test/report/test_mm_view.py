@@ -124,6 +124,12 @@ def test_kernel(report):
     for want in "4 tables more than these pages need", "up to 3 under pages taken away", \
                 "1 for other reasons":
         expect_equal(want in text, True, want)
+    # A fork's child has the parent's tables, though not the calls that emptied them.
+    child = Trace(parent={"pid": 99, "trace": None, "event": 1}, reason="fork")
+    child.checkpoint(pgtables_bytes=9 * PAGE)
+    child.frames_end()
+    expect_equal("fork copied" in report.text(child, "mm"), True, "fork")
+    expect_equal(tables_of(report, child)["copied_by_fork"], True, "fork")
     # What is unmapped takes its tables along.
     trace.lines.insert(-4, {"ev": "call", "seq": 4, "t": trace.t, "tid": 100, "call": "munmap", "ret": 0,
                             "args": {"addr": hex(base + MIB2), "length": 3 * MIB2}, "origin": "app",
