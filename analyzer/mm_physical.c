@@ -109,12 +109,11 @@ static void print_reasons(const struct mm_physical *p, uint64_t more, FILE *out)
 	if (p->unaccounted)
 		fprintf(out, "  those under %" PRIu64 " pages outside all mappings known\n",
 			p->unaccounted);
-	if (p->is_forked)
-		fputs("  those that fork copied: the parent's empty ones, too\n", out);
 	if (more > sum(t->emptied))
-		fprintf(out, "  %" PRIu64 " for other reasons: pages that were reclaimed or went with "
-			"their file, came after the count,\n  or were shared by a userfaultfd; all "
-			"mappings filled would take %" PRIu64 "\n", more - sum(t->emptied),
+		fprintf(out, "  %" PRIu64 " for other reasons: %spages that were reclaimed, or went with "
+			"their file or after the count;\n  all mappings filled would take %" PRIu64 "\n",
+			more - sum(t->emptied),
+			p->is_forked ? "tables that fork copied, the parent's empty ones too; " : "",
 			sum(t->filled));
 }
 
