@@ -47,7 +47,7 @@ static void reset(struct heap *h)
 	*h = (struct heap){
 		.threads = h->threads, .nr_threads = h->nr_threads, .cap_threads = h->cap_threads,
 		.thread_of_tid = h->thread_of_tid, .sample_bytes = h->sample_bytes,
-		.has_lost = h->has_lost,
+		.has_lost = h->has_lost, .watches = h->watches, .nr_watches = h->nr_watches,
 	};
 }
 

@@ -195,6 +195,8 @@ static inline void do_op(struct heap *h, uint32_t thread, const struct heap_op *
 {
 	if (op->t >= h->pass->bucket_end)
 		move_series(h, op->t);
+	if (__builtin_expect(h->nr_watches != 0, 0))
+		heap_watch_op(h, thread, op);
 	if (op->kind == HEAP_ALLOC) {
 		acquire(h, thread, op);
 	} else if (op->kind == HEAP_FAILED) {
