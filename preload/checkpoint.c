@@ -20,7 +20,6 @@
 #define PROC_BYTES 8192
 
 static char text[PROC_BYTES];
-static uint64_t resident_pages;
 
 /* "VmSize:	  123 kB" in /proc/self/status: bytes (or the bare number). Return: false if not there. */
 static bool find_status(const char *field, uint64_t *ret)
@@ -127,7 +126,7 @@ void checkpoint_record(const char *why, bool frames, uint64_t seq)
 	put_kernel(w, &capture_mm, verify_nr_vmas());
 	recorder_commit(w);
 	if (frames)
-		frames_record(&capture_mm, &resident_pages);
+		frames_record(&capture_mm);
 }
 
 static void put_cost(struct jsonw *w)

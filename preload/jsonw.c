@@ -144,6 +144,21 @@ void jsonw_num_n(struct jsonw *w, const char *key, size_t len, int64_t value)
 		copy(dst, tmp, n);
 }
 
+void jsonw_nums(struct jsonw *w, const int64_t *value, unsigned int nr)
+{
+	char tmp[JSONW_NUMS * NUM_ROOM + 2], *end = tmp, *dst;
+	unsigned int i;
+
+	for (i = 0; i < nr; i++) {
+		*end++ = i ? ',' : '[';
+		end += put_num(end, value[i]);
+	}
+	*end++ = ']';
+	dst = put_key(w, NULL, 0, (size_t)(end - tmp));
+	if (dst)
+		copy(dst, tmp, (size_t)(end - tmp));
+}
+
 void jsonw_hex_n(struct jsonw *w, const char *key, size_t len, uint64_t value)
 {
 	int shift = (63 - __builtin_clzll(value | 1)) & ~3;

@@ -69,6 +69,10 @@ static inline void jsonw_str(struct jsonw *w, const char *key, const char *value
 /* An array's element, followed by one with the bytes in hex if they are not UTF-8. */
 void jsonw_element(struct jsonw *w, const char *value);
 
+/* An array's element that is an array of @nr numbers, at most JSONW_NUMS. */
+#define JSONW_NUMS 4u
+void jsonw_nums(struct jsonw *w, const int64_t *value, unsigned int nr);
+
 /* Start of an event: {"ev":"NAME". End: }\n. Return of the end: bytes, 0 if it did not fit. */
 void jsonw_event(struct jsonw *w, const char *name);
 size_t jsonw_event_end(struct jsonw *w);

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/* A table of classes by id, and a hash with open addressing over it. */
+#include "page_classes.h"
+
+#include <string.h>
+
+#include "arena.h"
+#include "jsonw.h"
+#include "pagemap.h"
+#include "recorder.h"
+
+#include "no_heap.h"
+
+#define CLASSES_MAX 4096u
+#define SLOTS (CLASSES_MAX * 2)
+#define LINE_MAX 256u		/* bytes of one line; the longest has 160 */
+
+static struct table {
+	struct page_class list[CLASSES_MAX];	/* list[id - 1] */
+	uint16_t slots[SLOTS];			/* ids; 0: free */
+} *table;
+static unsigned int nr_classes;
+
+void page_classes_reset(void)
+{
+	if (table)
+		memset(table->slots, 0, sizeof(table->slots));
+	nr_classes = 0;
+}
+
+bool page_classes_prepare(void)
+{
+	volatile char *p;
+	size_t i;
+
+	if (!table)
+		table = arena_alloc(sizeof(*table));
+	p = (volatile char *)table;
+	for (i = 0; table && i < sizeof(*table); i += 4096)
+		p[i] = p[i];
+	return table;
+}
+
+static unsigned int hash(const struct page_class *c)
+{
+	uint64_t h = c->kpageflags * 0x9e3779b97f4a7c15ull;
+
+	h = (h ^ (h >> 32) ^ c->pagemap >> 51 ^ (uint64_t)c->is_huge << 1 ^ c->mapcount << 13 ^
+	     c->swap_type) * 0x9e3779b97f4a7c15ull;
+	return (unsigned int)(h >> 32) & (SLOTS - 1);
+}
+
+/* Into a buffer of its own: the line of the runs is being written meanwhile. */
+static bool tell(const struct page_class *c, uint32_t id)
+{
+	char buf[LINE_MAX];
+	struct jsonw w;
+
+	jsonw_init(&w, buf, sizeof(buf));
+	jsonw_event(&w, "page_class");
+	jsonw_num(&w, "t", (int64_t)recorder_now());
+	jsonw_num(&w, "id", id);
+	jsonw_hex(&w, "pagemap", c->pagemap);
+	if (c->has_flags)
+		jsonw_hex(&w, "kpageflags", c->kpageflags);
+	if (c->has_count)
+		jsonw_num(&w, "mapcount", (int64_t)c->mapcount);
+	if (pagemap_has_scan())
+		jsonw_bool(&w, "huge", c->is_huge);
+	if (c->has_swap_type)
+		jsonw_num(&w, "swap_type", c->swap_type);
+	return recorder_commit(&w);
+}
+
+uint32_t page_classes_id(const struct page_class *class)
+{
+	unsigned int slot = hash(class);
+	uint32_t id;
+
+	for (; (id = table->slots[slot]); slot = (slot + 1) & (SLOTS - 1)) {
+		if (page_class_equal(&table->list[id - 1], class))
+			return id;
+	}
+	if (nr_classes == CLASSES_MAX || !tell(class, nr_classes + 1))
+		return PAGE_CLASS_UNTOLD;
+	table->list[nr_classes++] = *class;
+	table->slots[slot] = (uint16_t)nr_classes;
+	return nr_classes;
+}
