@@ -193,8 +193,9 @@ static void print_frame(const struct explained *e, FILE *out)
 		out_name(out, p->zone->name);
 		fprintf(out, ", node %u", p->zone->rec.node);
 	}
-	fprintf(out, "\n" INDENT "of %" PRIu64 " pages (%s) in a row in both address spaces, from 0x%"
-		PRIx64 "\n", p->run_pages, out_size(size, p->run_pages * MM_PAGE_SIZE), p->run_start);
+	fprintf(out, "\n" INDENT "in a run of %" PRIu64 " page%s (%s) in both address spaces, from 0x%"
+		PRIx64 "\n", p->run_pages, p->run_pages == 1 ? "" : "s",
+		out_size(size, p->run_pages * MM_PAGE_SIZE), p->run_start);
 }
 
 static void print_entry(const struct explained *e, FILE *out)
