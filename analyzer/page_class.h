@@ -73,10 +73,10 @@ static inline bool page_is_swapped(const struct rec_page_class *c)
 	return c && (c->pagemap & (PM_SWAP | PM_GUARD)) == PM_SWAP;
 }
 
-/* All pages of a run have one frame. */
+/* All pages of a run have one frame: the zero page. The huge one has many. */
 static inline bool page_is_zero(const struct rec_page_class *c)
 {
-	return c && c->kpageflags & KPF(PAGE_FLAG_ZERO);
+	return c && (c->kpageflags & (KPF(PAGE_FLAG_ZERO) | KPF(PAGE_FLAG_THP))) == KPF(PAGE_FLAG_ZERO);
 }
 
 #endif

@@ -9,6 +9,7 @@
 #include "config.h"
 #include "frames.h"
 #include "lock.h"
+#include "proc_lines.h"
 #include "recorder.h"
 #include "sink.h"
 #include "sys.h"
@@ -18,6 +19,11 @@
 #include "no_heap.h"
 
 #define PROC_BYTES 8192
+
+/* Of /proc/self/smaps_rollup, in KiB. */
+struct rollup {
+	uint64_t pss, swap_pss, private_clean, private_dirty;
+};
 
 static char text[PROC_BYTES];
 
@@ -72,8 +78,28 @@ static void put_shadow(struct jsonw *w, const struct mm *mm)
 	jsonw_object_end(w);
 }
 
+static void take_rollup(char *line, void *ctx)
+{
+	struct rollup *r = ctx;
+
+	(void)(proc_number(line, "Pss:", &r->pss) || proc_number(line, "SwapPss:", &r->swap_pss) ||
+	       proc_number(line, "Private_Clean:", &r->private_clean) ||
+	       proc_number(line, "Private_Dirty:", &r->private_dirty));
+}
+
+static void put_rollup(struct jsonw *w)
+{
+	struct rollup r = { 0 };
+
+	if (proc_lines("/proc/self/smaps_rollup", take_rollup, &r))
+		return;
+	jsonw_num(w, "pss_bytes", (int64_t)r.pss * 1024);
+	jsonw_num(w, "uss_bytes", (int64_t)(r.private_clean + r.private_dirty) * 1024);
+	jsonw_num(w, "swap_pss_bytes", (int64_t)r.swap_pss * 1024);
+}
+
 /* Lines of maps, [vsyscall] not counted, as the verifier saw them a moment ago. */
-static void put_kernel(struct jsonw *w, const struct mm *mm, unsigned int map_count)
+static void put_kernel(struct jsonw *w, const struct mm *mm, unsigned int map_count, bool frames)
 {
 	static const struct {
 		const char *field, *key;
@@ -94,6 +120,8 @@ static void put_kernel(struct jsonw *w, const struct mm *mm, unsigned int map_co
 		if (find_status(fields[i].field, &value))
 			jsonw_num(w, fields[i].key, (int64_t)value);
 	}
+	if (frames)
+		put_rollup(w);
 	/* start_brk is published at start only, in stat; the break at any time, by brk(0). */
 	jsonw_hex(w, "start_brk", mm->start_brk);
 	jsonw_hex(w, "brk", sys_brk(0));
@@ -115,6 +143,8 @@ void checkpoint_record(const char *why, bool frames, uint64_t seq)
 	recorder_commit(w);
 	if (config.verify >= VERIFY_CHECKPOINT || (config.verify == VERIFY_FINAL && final))
 		verify_all(&capture_mm, why, seq);
+	if (frames)
+		frames = frames_prepare();
 	if (sys_read_file("/proc/self/status", text, sizeof(text)) <= 0)
 		*text = '\0';
 	if (start)
@@ -123,7 +153,7 @@ void checkpoint_record(const char *why, bool frames, uint64_t seq)
 	jsonw_event(w, "mm");
 	jsonw_num(w, "t", (int64_t)recorder_now());
 	put_shadow(w, &capture_mm);
-	put_kernel(w, &capture_mm, verify_nr_vmas());
+	put_kernel(w, &capture_mm, verify_nr_vmas(), frames);
 	recorder_commit(w);
 	if (frames)
 		frames_record(&capture_mm);

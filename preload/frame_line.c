@@ -43,6 +43,7 @@ static struct frame_sums sums;
 void frame_line_reset(void)
 {
 	sums = (struct frame_sums){ 0 };
+	memset(&line, 0, sizeof(line));
 }
 
 struct frame_sums frame_line_sums(void)

@@ -13,15 +13,13 @@
  */
 #include "frames.h"
 
-#include <errno.h>
-#include <string.h>
+#include <linux/kernel-page-flags.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
 #include <vmtrace/mm.h>
 
 #include "arena.h"
-#include "clock.h"
 #include "frame_line.h"
 #include "page_classes.h"
 #include "pagemap.h"
@@ -54,6 +52,12 @@ static struct {
 } scan;
 
 static struct frame_run run;
+
+/* Pages of a vma, or between two, that the shadow can't account for. */
+struct odd_pages {
+	uint64_t start, end, pages;
+};
+static struct odd_pages anon_shared;
 
 int frames_init(void)
 {
@@ -105,11 +109,50 @@ static void pretend_region(const struct vma *vma)
 	buf->regions[0] = (struct page_region){ vma->vm_start, vma->vm_end, 0 };
 }
 
-static void end_run(void)
+static void add_odd(struct odd_pages *odd, uint64_t start, uint64_t end)
+{
+	if (!odd->pages)
+		odd->start = start;
+	odd->end = end;
+	odd->pages += (end - start) >> MM_PAGE_SHIFT;
+}
+
+static void tell_odd(const char *cause, struct odd_pages *odd)
+{
+	struct jsonw *w = recorder_writer();
+
+	if (!odd->pages)
+		return;
+	jsonw_event(w, "frame_diff");
+	jsonw_num(w, "t", (int64_t)recorder_now());
+	jsonw_str(w, "cause", cause);
+	jsonw_hex(w, "start", odd->start);
+	jsonw_hex(w, "end", odd->end);
+	jsonw_num(w, "pages", (int64_t)odd->pages);
+	recorder_commit(w);
+	odd->pages = 0;
+}
+
+/*
+ * Is it somebody's private memory? Without flags only pages that have a struct page for sure count:
+ * those known to be mapped once. A driver's memory may have none, and is no file's either.
+ */
+static bool is_anon(const struct page_class *class)
+{
+	if (!(class->pagemap & PM_PRESENT))
+		return false;
+	if (class->has_flags)
+		return class->kpageflags & 1ull << KPF_ANON;
+	return (class->pagemap & (PM_EXCLUSIVE | PM_FILE)) == PM_EXCLUSIVE;
+}
+
+static void end_run(const struct vma *vma)
 {
 	if (!run.pages)
 		return;
 	frame_line_run(&run);
+	if (vma->vm_flags & VM_MAYSHARE && is_anon(&run.class))
+		add_odd(&anon_shared, run.start, run.start + (run.pages << MM_PAGE_SHIFT));
 	run.pages = 0;
 }
 
@@ -143,7 +186,7 @@ static bool number_of(uint64_t entry, uint64_t *ret)
 	return true;
 }
 
-static void take_page(uint64_t addr, unsigned int i, bool is_huge)
+static void take_page(const struct vma *vma, uint64_t addr, unsigned int i, bool is_huge)
 {
 	struct page_class class;
 	uint64_t number = 0, expected = run.number;
@@ -157,7 +200,7 @@ static void take_page(uint64_t addr, unsigned int i, bool is_huge)
 		run.pages++;
 		return;
 	}
-	end_run();
+	end_run(vma);
 	if (!run.class_id || !page_class_equal(&class, &run.class)) {
 		run.class = class;
 		run.class_id = page_classes_id(&class);
@@ -169,9 +212,9 @@ static void take_page(uint64_t addr, unsigned int i, bool is_huge)
 }
 
 /* From the next region on, as much as is read together. */
-static void take_block(uint64_t start, uint64_t limit)
+static void take_block(const struct vma *vma, uint64_t start)
 {
-	uint64_t end = start, addr, stop;
+	uint64_t end = start, limit = vma->vm_end, addr, stop;
 	struct page_region *region;
 	unsigned int i;
 
@@ -191,7 +234,7 @@ static void take_block(uint64_t start, uint64_t limit)
 		for (addr = region->start; addr < stop; addr += MM_PAGE_SIZE) {
 			i = (unsigned int)((addr - start) >> MM_PAGE_SHIFT);
 			if (buf->block.entries[i] & (PM_PRESENT | PM_SWAP | PM_GUARD))
-				take_page(addr, i, region->categories & PAGE_IS_HUGE);
+				take_page(vma, addr, i, region->categories & PAGE_IS_HUGE);
 		}
 		consume(region, stop);
 	}
@@ -206,39 +249,25 @@ static void take_vma(const struct vma *vma)
 	frame_line_begin(vma);
 	run = (struct frame_run){ 0 };
 	for (; region; region = next_region(vma->vm_end))
-		take_block(region->start, vma->vm_end);
-	end_run();
+		take_block(vma, region->start);
+	end_run(vma);
 	frame_line_end();
-}
-
-static void tell_diff(const char *cause, uint64_t start, uint64_t end, uint64_t pages)
-{
-	struct jsonw *w = recorder_writer();
-
-	jsonw_event(w, "frame_diff");
-	jsonw_num(w, "t", (int64_t)recorder_now());
-	jsonw_str(w, "cause", cause);
-	jsonw_hex(w, "start", start);
-	jsonw_hex(w, "end", end);
-	jsonw_num(w, "pages", (int64_t)pages);
-	recorder_commit(w);
+	tell_odd("anon_shared", &anon_shared);
 }
 
 /* What is there below @limit, and in no vma. */
 static void take_outside(uint64_t limit)
 {
-	uint64_t start = 0, end = 0, pages = 0;
+	struct odd_pages outside = { 0 };
 	struct page_region *region;
+	uint64_t end;
 
 	while ((region = next_region(limit))) {
-		if (!pages)
-			start = region->start;
 		end = region->end < limit ? region->end : limit;
-		pages += (end - region->start) >> MM_PAGE_SHIFT;
+		add_odd(&outside, region->start, end);
 		consume(region, end);
 	}
-	if (pages)
-		tell_diff("outside", start, end, pages);
+	tell_odd("outside", &outside);
 }
 
 static void take_all(const struct mm *mm)
@@ -265,8 +294,7 @@ static void take_all(const struct mm *mm)
 		take_outside(scan.end);
 }
 
-/* Touch what is written to while pages are counted. Return: false without memory. */
-static bool prepare(void)
+bool frames_prepare(void)
 {
 	volatile char *p;
 	size_t i;
@@ -276,7 +304,12 @@ static bool prepare(void)
 	p = (volatile char *)buf;
 	for (i = 0; buf && i < sizeof(*buf); i += MM_PAGE_SIZE)
 		p[i] = p[i];
-	return buf && page_classes_prepare();
+	recorder_populate();
+	frame_line_reset();
+	if (buf && page_classes_prepare())
+		return true;
+	recorder_lost("event", "memory", 1);
+	return false;
 }
 
 /* Resident pages as the kernel counts them: statm's second number. */
@@ -300,23 +333,18 @@ static uint64_t read_faults(void)
 
 void frames_record(struct mm *mm)
 {
-	uint64_t rss_before, rss_after, faults, start;
+	uint64_t rss_before, rss_after, faults, start, ns;
 	struct frame_sums sums;
 	struct jsonw *w;
 
 	if (!pagemap_is_usable() && pagemap_init())
 		return;
-	if (!prepare()) {
-		recorder_lost("event", "memory", 1);
-		return;
-	}
 	topology_record();
-	frame_line_reset();
 	rss_before = read_rss();
 	faults = read_faults();
 	start = recorder_now();
 	take_all(mm);
-	start = recorder_now() - start;
+	ns = recorder_now() - start;
 	faults = read_faults() - faults;
 	rss_after = read_rss();
 	sums = frame_line_sums();
@@ -328,6 +356,6 @@ void frames_record(struct mm *mm)
 	jsonw_num(w, "rss_before", (int64_t)rss_before);
 	jsonw_num(w, "rss_after", (int64_t)rss_after);
 	jsonw_num(w, "faults", (int64_t)faults);
-	jsonw_num(w, "ns", (int64_t)start);
+	jsonw_num(w, "ns", (int64_t)ns);
 	recorder_commit(w);
 }

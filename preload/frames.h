@@ -27,8 +27,17 @@ int frames_init(void);
 bool frames_pfn_visible(void);
 
 /**
+ * frames_prepare() - Have all memory in place that frames_record() writes to, so that figures taken in
+ * between hold for what it finds.
+ *
+ * Context: hook path, under the capture lock.
+ * Return: false if there is none; then there is nothing to record.
+ */
+bool frames_prepare(void);
+
+/**
  * frames_record() - `topology`, `page_class`, `frames`, `frame_diff` and `frames_end` of a checkpoint.
- * @mm: the shadow.
+ * @mm: the shadow. After frames_prepare().
  *
  * Context: hook path, under the capture lock.
  */

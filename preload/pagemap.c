@@ -18,6 +18,7 @@
 #include <linux/types.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include <vmtrace/mm.h>
 
@@ -51,9 +52,6 @@ struct proc_file {
 static struct proc_file pagemap = { .handle = -1 }, kpageflags = { .handle = -1 },
 			kpagecount = { .handle = -1 };
 static bool has_scan, has_pfns;
-
-/* Under the capture lock. */
-static uint64_t order[PAGEMAP_BLOCK], order_tmp[PAGEMAP_BLOCK], words[SPAN_FRAMES];
 
 static bool is_same_file(const struct proc_file *f, const struct stat *st)
 {
@@ -155,7 +153,9 @@ bool pagemap_is_usable(void)
 
 bool pagemap_has_scan(void)
 {
-	return has_scan;
+	const long request[6] = { fds_now(pagemap.handle), PAGEMAP_SCAN_IOCTL };
+
+	return has_scan && (!sys_filter || sys_filter(SYS_ioctl, request));
 }
 
 bool pagemap_has_pfns(void)
@@ -185,7 +185,7 @@ void pagemap_read(struct pagemap_block *block, uint64_t start, unsigned int nr)
 /* Least significant digit first; digits that are the same in all elements cost one look. */
 static uint64_t *sort(uint64_t *from, uint64_t *to, unsigned int nr)
 {
-	static unsigned int start[RADIX];
+	unsigned int start[RADIX];
 	uint64_t differ = 0, *swap;
 	unsigned int shift, i, sum, count;
 
@@ -213,7 +213,7 @@ static uint64_t *sort(uint64_t *from, uint64_t *to, unsigned int nr)
 }
 
 /* Frames [pfn, pfn + nr). One that the kernel doesn't know, past the end of memory, has @none. */
-static void read_words(const struct proc_file *f, uint64_t pfn, uint64_t nr, uint64_t none)
+static void read_words(const struct proc_file *f, uint64_t *words, uint64_t pfn, uint64_t nr, uint64_t none)
 {
 	ssize_t n = sys_pread(fds_now(f->handle), words, nr * 8, (off_t)pfn * 8);
 	uint64_t i;
@@ -222,9 +222,9 @@ static void read_words(const struct proc_file *f, uint64_t pfn, uint64_t nr, uin
 		words[i] = none;
 }
 
-/* Words of the @nr frames in @sorted, into @ret by their index. */
+/* Words of the @nr frames in @sorted, into @ret by their index. @words: room for a span. */
 static void read_sorted(const struct proc_file *f, const uint64_t *sorted, unsigned int nr, uint64_t none,
-			uint64_t *ret)
+			uint64_t *words, uint64_t *ret)
 {
 	uint64_t first, last, pfn;
 	unsigned int i, end;
@@ -237,7 +237,7 @@ static void read_sorted(const struct proc_file *f, const uint64_t *sorted, unsig
 				break;
 			last = pfn;
 		}
-		read_words(f, first, last - first + 1, none);
+		read_words(f, words, first, last - first + 1, none);
 		for (; i < end; i++)
 			ret[sorted[i] & (PAGEMAP_BLOCK - 1)] = words[(sorted[i] >> INDEX_BITS) - first];
 	}
@@ -265,7 +265,7 @@ static unsigned int take_known_counts(struct pagemap_block *block, uint64_t *sor
 
 void pagemap_read_frames(struct pagemap_block *block, unsigned int nr)
 {
-	uint64_t *sorted;
+	uint64_t *order = block->order[0], *sorted;
 	unsigned int i, nr_present = 0;
 	bool is_sorted = true;
 
@@ -277,11 +277,12 @@ void pagemap_read_frames(struct pagemap_block *block, unsigned int nr)
 			is_sorted = false;
 		nr_present++;
 	}
-	sorted = is_sorted ? order : sort(order, order_tmp, nr_present);
+	sorted = is_sorted ? order : sort(order, block->order[1], nr_present);
 	if (pagemap_has_flags())
-		read_sorted(&kpageflags, sorted, nr_present, 1ull << KPF_NOPAGE, block->flags);
+		read_sorted(&kpageflags, sorted, nr_present, 1ull << KPF_NOPAGE, block->words,
+			    block->flags);
 	if (!pagemap_has_counts())
 		return;
 	nr_present = take_known_counts(block, sorted, nr_present);
-	read_sorted(&kpagecount, sorted, nr_present, 0, block->counts);
+	read_sorted(&kpagecount, sorted, nr_present, 0, block->words, block->counts);
 }

@@ -39,6 +39,8 @@ struct pagemap_block {
 	/* Of those present; filled where pagemap_has_flags() and pagemap_has_counts(). */
 	uint64_t flags[PAGEMAP_BLOCK];
 	uint64_t counts[PAGEMAP_BLOCK];
+	/* pagemap_read_frames()'s own: frames to sort, and the words of a span. */
+	uint64_t order[2][PAGEMAP_BLOCK], words[PAGEMAP_BLOCK];
 };
 
 /**

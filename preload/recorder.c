@@ -3,6 +3,7 @@
 #include "recorder.h"
 
 #include <string.h>
+#include <sys/mman.h>
 
 #include "arena.h"
 #include "clock.h"
@@ -19,6 +20,8 @@
 #define HEAP_CHUNK_FIRST 4096u		/* a thread's first chunk; the next ones are larger */
 #define HEAP_LINE_MAX 16384u		/* bytes of one heap line */
 #define HEAP_HEAD_MAX 128u		/* of a line without operations */
+#define POPULATE_RECORD 32768u		/* bytes; most records are shorter */
+#define POPULATE_ALIGN 4096ull
 #define NR_LOST 16
 #define TALLY_BYTES 192u		/* kept free at a chunk's end, for the line that owns up to losses */
 #define TALLY_DIGITS 20
@@ -215,6 +218,16 @@ bool recorder_commit(struct jsonw *w)
 	recorder_lost("event", sink_why(), 1);
 	tell_full();
 	return false;
+}
+
+void recorder_populate(void)
+{
+	uint64_t start = (uint64_t)(uintptr_t)(main_chunk + main_len) & -POPULATE_ALIGN;
+	uint64_t end = (uint64_t)(uintptr_t)(main_chunk + main_size);
+
+	sys_madvise(record, POPULATE_RECORD, MADV_POPULATE_WRITE);
+	if (sink_is_file() && main_chunk)
+		sys_madvise((void *)(uintptr_t)start, end - start, MADV_POPULATE_WRITE);
 }
 
 bool recorder_is_behind(void)

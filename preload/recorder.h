@@ -30,6 +30,9 @@ struct jsonw *recorder_writer(void);
 /* End the event and append it; one that can't be kept is counted. Return: it was kept. */
 bool recorder_commit(struct jsonw *w);
 
+/* Have the memory in place that the next records are written to, as far as it is known. */
+void recorder_populate(void);
+
 /*
  * Events that a replay builds on (calls, differences, verifications): after one of them was lost
  * the next ones would mislead, until the whole map was told anew.

@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: MIT
+"""
+The pages and frames of a trace against what a program has read of itself, page by page, and against
+the kernel's own sums.
+
+The runs are decoded here, from TRACE.md, not by vmtrace-report.
+"""
+import contextlib
+import os
+import pathlib
+
+import harness
+from harness import case, expect, expect_equal
+
+PAGE_BITS = 12
+PM_BITS = ((1 << 64) - 1) ^ ((1 << 55) - 1)
+PRESENT, SWAP, GUARD = 1 << 63, 1 << 62, 1 << 58
+FLAG_ZERO, FLAG_THP, FLAG_NOPAGE = 1 << 24, 1 << 22, 1 << 20
+# Set and cleared by reclaim and by batches that drain: locked, referenced, lru, active, writeback,
+# reclaim, unevictable, idle, mlocked.
+UNSTEADY = sum(1 << bit for bit in (0, 2, 5, 6, 8, 9, 18, 25, 33))
+MOVED_MAX = 16
+NR_HUGEPAGES = pathlib.Path("/proc/sys/vm/nr_hugepages")
+
+
+class Page:
+    def __init__(self, number, cls):
+        self.number, self.cls = number, cls
+
+
+def one_frame(cls):
+    return int(cls.get("kpageflags", "0x0"), 16) & (FLAG_ZERO | FLAG_THP) == FLAG_ZERO
+
+
+def decode(line, classes):
+    """A frames line -> pages by address."""
+    pages, at, number, cls = {}, int(line["start"], 16), 0, 0
+    hidden = line["pfn"] == "hidden"
+    for run in line["runs"]:
+        gap, step, count, cls = (run + [0, 1, cls][len(run) - 1:])[:4]
+        expect(not hidden or not step, f"a frame is claimed at {at:x}")
+        at += gap << PAGE_BITS
+        number += step
+        for i in range(count):
+            expect(at not in pages, f"two pages at {at:x}")
+            pages[at] = Page(number if one_frame(classes[cls]) else number + i, classes[cls])
+            at += 1 << PAGE_BITS
+        number += count
+    expect(at <= int(line["end"], 16), f"runs end at {at:x}, beyond {line['end']}")
+    return pages
+
+
+def counted(pages, line):
+    """The line's sums are those of its runs."""
+    bits = [int(page.cls["pagemap"], 16) for page in pages.values()]
+    sums = {"resident": sum(bool(b & PRESENT) for b in bits),
+            "swapped": sum(b & (SWAP | GUARD) == SWAP for b in bits),
+            "file": sum(bool(b & PRESENT and b & 1 << 61) for b in bits),
+            "exclusive": sum(bool(b & PRESENT and b & 1 << 56) for b in bits)}
+    for name, value in sums.items():
+        expect_equal(line[name], value, f"{name} of the line at {line['start']}")
+    if line["pfn"] == "visible":
+        expect_equal(sum(line["zones"].values()), sums["resident"], "pages in zones")
+
+
+class Checkpoint:
+    """The lines of one checkpoint."""
+
+    def __init__(self, why):
+        self.why, self.pages, self.diffs, self.lines = why, {}, [], []
+        self.topology = self.end = self.mm = None
+
+
+def checkpoints(trace):
+    found, classes = [], {}
+    for record in harness.records(trace):
+        kind = record["ev"]
+        if kind == "checkpoint":
+            found.append(Checkpoint(record["why"]))
+        elif kind == "mm":
+            found[-1].mm = record
+        elif kind == "topology":
+            found[-1].topology = record
+        elif kind == "page_class":
+            expect_equal(record["id"], len(classes) + 1, "ids count up")
+            classes[record["id"]] = record
+        elif kind == "frames":
+            pages = decode(record, classes)
+            counted(pages, record)
+            expect(not set(pages) & set(found[-1].pages), "lines overlap")
+            found[-1].pages.update(pages)
+            found[-1].lines.append(record)
+        elif kind == "frame_diff":
+            found[-1].diffs.append(record)
+        elif kind == "frames_end":
+            found[-1].end = record
+    for one in found:
+        if one.end:
+            expect_equal(sum(line["resident"] for line in one.lines), one.end["resident"], "resident")
+            expect_equal(sum(line["swapped"] for line in one.lines), one.end["swapped"], "swapped")
+    return found
+
+
+def read_shapes(path):
+    shapes, pages, moved = {}, {}, set()
+    for line in path.read_text().splitlines():
+        word, name, *rest = line.split(" ")
+        if word == "shape":
+            start = int(rest[0], 16)
+            shapes[name] = start, start + (int(rest[1]) << PAGE_BITS)
+        elif word == "page":
+            pages[int(rest[0], 16)] = name, *(int(value, 16) for value in rest[1:])
+        elif word == "moved":
+            moved.add(int(rest[0], 16))
+        else:
+            print(f"shape {name} skipped: {' '.join(rest)}")
+    return shapes, pages, moved
+
+
+@contextlib.contextmanager
+def a_huge_page(bench):
+    """For the time of the test, if it is ours to give."""
+    if bench.unprivileged or os.geteuid():
+        yield
+        return
+    old = NR_HUGEPAGES.read_text() if NR_HUGEPAGES.exists() else None
+    try:
+        if old is not None:
+            NR_HUGEPAGES.write_text(str(int(old) + 2))
+        yield
+    finally:
+        if old is not None:
+            NR_HUGEPAGES.write_text(old)
+
+
+def compare_page(at, page, wanted, visible):
+    name, entry, flags, count, huge = wanted
+    where = f"{name} at {at:x}"
+    bits = int(page.cls["pagemap"], 16)
+    expect_equal(bits, entry & PM_BITS, f"pagemap bits of {where}")
+    if "huge" in page.cls:
+        expect_equal(page.cls["huge"], bool(huge), f"huge of {where}")
+    if not visible:
+        claims = set(page.cls) & {"kpageflags", "mapcount", "swap_type"}
+        expect(not claims, f"{claims} of {where} with PFNs hidden")
+    elif entry & PRESENT:
+        expect_equal(page.number, entry & ~PM_BITS, f"frame of {where}")
+        differ = (int(page.cls["kpageflags"], 16) ^ flags) & ~UNSTEADY
+        expect(not differ, f"flags of {where}: {page.cls['kpageflags']}, not {flags:#x}")
+        expect_equal(page.cls["mapcount"], count, f"mappings of {where}")
+    elif entry & SWAP and not entry & GUARD:
+        expect_equal(page.number, (entry & ~PM_BITS) >> 5, f"slot of {where}")
+        expect_equal(page.cls["swap_type"], entry & 31, f"swap area of {where}")
+
+
+def compare(found, shapes, wanted, moved, visible):
+    """All pages of the shapes, but those that moved while the program looked at them."""
+    expect(len(moved) <= MOVED_MAX, f"{len(moved)} of {len(wanted)} pages have moved")
+    for start, end in shapes.values():
+        there = {at for at in found.pages if start <= at < end}
+        expect_equal(sorted(there), sorted(at for at in wanted if start <= at < end), "pages that are there")
+    for at, page in wanted.items():
+        if at not in moved:
+            compare_page(at, found.pages[at], page, visible)
+
+
+@case
+def shapes(bench):
+    told = bench.work / "told"
+    with a_huge_page(bench):
+        bench.empty_work()
+        process = bench.start([bench.program, told], bench.preload(
+            checkpoint="SIGUSR1", frames="checkpoint", follow="none"))
+        expect_equal(process.wait(timeout=harness.TIMEOUT_S), 0, "status")
+    trace = bench.only_trace()
+    bench.check(trace)
+    found = checkpoints(trace)
+    visible = harness.records(trace)[0]["privileges"]["pfn"] == "visible"
+    expect_equal(visible, not bench.unprivileged and not os.geteuid(), "PFNs are visible")
+    places, wanted, moved = read_shapes(told)
+    by_signal = [one for one in found if one.why == "signal"]
+    expect_equal(len(by_signal), 1, "checkpoints by signal")
+    compare(by_signal[0], places, wanted, moved, visible)
+    for one in found:
+        expect_equal(one.diffs, [], f"pages out of account at {one.why}")
+    there = {at for at in found[-1].pages for start, end in places.values() if start <= at < end}
+    expect_equal(there, set(wanted), "pages at the end")
+    print(f"{len(wanted)} pages of {len(places)} shapes are as the program saw them, {len(moved)} moved")
+
+
+@case
+def unseen(bench):
+    """Pages that the shadow knows nothing of, or something else."""
+    told = bench.work / "told"
+    bench.empty_work()
+    process = bench.start([bench.program, told, "unseen"],
+                          bench.preload(verify="off", capture="symbols", frames="final"))
+    expect_equal(process.wait(timeout=harness.TIMEOUT_S), 0, "status")
+    places, _, _ = read_shapes(told)
+    trace = bench.only_trace()
+    bench.validate(trace)
+    diffs = checkpoints(trace)[-1].diffs
+    got = {diff["cause"]: (int(diff["start"], 16), int(diff["end"], 16), diff["pages"]) for diff in diffs}
+    outside, shared = places["outside"][0], places["anon_shared"][0]
+    size = harness.PAGE
+    expect_equal(got, {"outside": (outside, outside + 5 * size, 3),
+                       "anon_shared": (shared + 3 * size, shared + 5 * size, 2)}, "frame_diff lines")
+
+
+PROGRAMS = {
+    "sqlite": ["/usr/bin/sqlite3", ":memory:", "create table t(a, b); with recursive n(i) as (select 1 union all "
+               "select i + 1 from n where i < 20000) insert into t select i, hex(i) from n; "
+               "select count(*), sum(length(b)) from t;"],
+    "python": ["/usr/bin/python3", "-c", "import json, decimal, email; print(len([str(i) for i in range(50000)]))"],
+    "perl": ["/usr/bin/perl", "-e", "my %h; $h{$_} = 'x' x $_ for 1 .. 2000; print scalar(keys %h), qq(\\n)"],
+}
+
+
+@case
+def sums(bench):
+    """What is resident is what the kernel counts; PSS by the classes is the kernel's."""
+    for name, argv in PROGRAMS.items():
+        if not os.path.exists(argv[0]):
+            print(f"{name}: {argv[0]} is not installed")
+            continue
+        expect_equal(bench.run(argv, bench.preload(frames="final")).status, 0, f"status of {name}")
+        trace = bench.only_trace()
+        bench.check(trace)
+        last = checkpoints(trace)[-1]
+        check_sums(name, last)
+        check_topology(last)
+        trace.unlink()
+
+
+def check_sums(name, last):
+    end = last.end
+    present = [page for page in last.pages.values() if int(page.cls["pagemap"], 16) & PRESENT]
+    uncounted = sum(int(page.cls.get("kpageflags", "0x0"), 16) & (FLAG_ZERO | FLAG_NOPAGE) != 0
+                    for page in present)
+    low, high = sorted((end["rss_before"], end["rss_after"]))
+    moved = high - low + end["faults"]
+    resident = end["resident"] - uncounted
+    # The kernel's counters may lag behind: 32 pages for each CPU, from 6.2 to 6.16.
+    slack = moved + 64 * os.cpu_count()
+    expect(low - slack <= resident <= high + slack, f"{name}: {resident} pages, statm {low} to {high}")
+    expect_equal(last.diffs, [], f"pages out of account in {name}")
+    line = f"{name}: {resident} pages, statm {low} to {high}, {end['faults']} faults"
+    if last.lines[0]["pfn"] == "visible":
+        pss = sum(harness.PAGE / page.cls["mapcount"] for page in present if page.cls["mapcount"])
+        kernel = last.mm["kernel"]["pss_bytes"]
+        expect(abs(pss - kernel) <= 0.01 * kernel + moved * harness.PAGE, f"{name}: PSS {pss}, smaps {kernel}")
+        line += f"; PSS {pss / 1024:.0f} KiB, smaps_rollup {kernel / 1024:.0f}"
+    print(line)
+
+
+def check_topology(last):
+    top = last.topology
+    expect(top["zones"] or "zoneinfo" in top["unreadable"], "no zones, and no reason")
+    for zone in top["zones"]:
+        expect(zone["managed"] <= zone["present"] <= zone["spanned"], f"zone {zone}")
+    expect(top["slab"] or "slabinfo" in top["unreadable"], "no slabs, and no reason")
+    expect(top["nodes"] or "nodes" in top["unreadable"], "no nodes, and no reason")
+
+
+harness.main()
