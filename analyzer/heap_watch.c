@@ -29,17 +29,20 @@ static void watch_alloc(struct heap_watch *w, const struct heap_op *op, int64_t 
 	};
 }
 
-void heap_watch_op(struct heap *h, uint32_t thread, const struct heap_op *op)
+static void watch_op(struct heap_watch *w, const struct heap_op *op, int64_t tid)
+{
+	if (op->kind == HEAP_ALLOC)
+		watch_alloc(w, op, tid);
+	else if (op->kind != HEAP_FAILED && w->state == HEAP_WATCH_LIVE && w->addr == op->addr)
+		end_block(w, HEAP_WATCH_FREED, op->t, tid);
+}
+
+void heap_watch_ops(struct heap *h, uint32_t thread, const struct heap_op *ops, size_t nr)
 {
 	int64_t tid = h->threads[thread].tid;
-	size_t i;
+	size_t i, k;
 
-	for (i = 0; i < h->nr_watches && op->kind != HEAP_FAILED; i++) {
-		struct heap_watch *w = &h->watches[i];
-
-		if (op->kind == HEAP_ALLOC)
-			watch_alloc(w, op, tid);
-		else if (w->state == HEAP_WATCH_LIVE && w->addr == op->addr)
-			end_block(w, HEAP_WATCH_FREED, op->t, tid);
-	}
+	for (k = 0; k < h->nr_watches; k++)
+		for (i = 0; i < nr; i++)
+			watch_op(&h->watches[k], &ops[i], tid);
 }

@@ -6,7 +6,7 @@
 #ifndef VMTRACE_ANALYZER_HEAP_WATCH_H
 #define VMTRACE_ANALYZER_HEAP_WATCH_H
 
-#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct heap;
@@ -33,7 +33,7 @@ struct heap_watch {
 	uint32_t stack;
 };
 
-/* To be called for each operation that is done, by thread number @thread. */
-void heap_watch_op(struct heap *heap, uint32_t thread, const struct heap_op *op);
+/* To be called for operations that were done, @nr of them, by thread number @thread. */
+void heap_watch_ops(struct heap *heap, uint32_t thread, const struct heap_op *ops, size_t nr);
 
 #endif
