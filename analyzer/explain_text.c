@@ -68,7 +68,7 @@ static void print_neighbour(struct trace *tr, const struct vma_desc *d, const ch
 	if (!d->vm_end)
 		return;
 	fprintf(tr->out, INDENT "%s %s: ", out_size(size, distance), where);
-	vma_print_line(d, tr->opt->terminal, tr->out);
+	vma_print_line(d, true, tr->out);
 }
 
 static void print_hole(struct trace *tr, const struct explained *e)
@@ -92,7 +92,7 @@ static void print_vma(struct trace *tr, const struct explained *e)
 	char flags[VMA_FLAGS_MAX];
 
 	label(tr->out, "mapping");
-	vma_print_line(d, tr->opt->terminal, tr->out);
+	vma_print_line(d, true, tr->out);
 	fprintf(tr->out, INDENT "0x%" PRIx64 " bytes in", e->addr - d->vm_start);
 	if (d->inode)
 		fprintf(tr->out, ", offset 0x%" PRIx64 " of the file", d->offset + (e->addr - d->vm_start));

@@ -221,7 +221,7 @@ def test_history(report):
     one, text = report.one(lines, B + PAGE)
     expect_equal(changes(one), [(6, "mapped"), (7,), (8, "replaced")], "B's second page")
     expect_members(one["mapped_by"], {"seq": 8}, "B's second page")
-    expect_equal("\x1b" in text, True, "maps' line is the kernel's own where it is no terminal")
+    expect_equal(("\x1b" in text, "/a\\x1bb" in text), (False, True), f"name in {text}")
 
     one, _ = report.one(lines, C)
     expect_equal(changes(one), [(9, "mapped"), (10, "grown"), (10, "shrunk")], "C")
