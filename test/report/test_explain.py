@@ -2,13 +2,13 @@
 # SPDX-License-Identifier: MIT
 """The view explain over traces composed here.
 
-Usage: test_explain.py REPORT SYMBOLS_TARGET
+Usage: test_explain.py REPORT SYMBOLS_TARGET MANUAL
 """
 import json
 import pathlib
+import re
 import subprocess
 import sys
-import tempfile
 
 MS = 1000000
 PAGE = 4096
@@ -16,6 +16,7 @@ PRESENT, SWAPPED, FILE, GUARD, EXCLUSIVE, SOFT_DIRTY = (1 << 63, 1 << 62, 1 << 6
                                                         1 << 55)
 ANON = 1 << 12 | 1 << 14 | 1 << 5 | 1 << 3      # anon, swapbacked, lru, uptodate
 faults = 0
+seen = set()              # members of all objects that were printed
 
 
 def expect_equal(got, want, what):
@@ -28,6 +29,18 @@ def expect_equal(got, want, what):
 def expect_members(got, want, what):
     for key, value in want.items():
         expect_equal((got or {}).get(key, "(absent)"), value, f"{what}.{key}")
+
+
+def note_members(value):
+    if isinstance(value, dict):
+        for key, member in value.items():
+            seen.add(key)
+            # Those of calls are in TRACE.md.
+            if key != "args":
+                note_members(member)
+    elif isinstance(value, list):
+        for member in value:
+            note_members(member)
 
 
 def header(**more):
@@ -84,7 +97,9 @@ class Report:
         expect_equal((done.returncode, done.stderr), (0, b""), f"explain {addresses}")
         text = self.run(lines, "--at", at, *options, "-", *addresses, form=("--no-symbols",))
         expect_equal((text.returncode, text.stderr), (0, b""), f"explain {addresses} as text")
-        return json.loads(done.stdout), text.stdout.decode()
+        found = json.loads(done.stdout)
+        note_members(found)
+        return found, text.stdout.decode()
 
     def one(self, lines, address, at="end", options=()):
         found, text = self.json(lines, address, at=at, options=options)
@@ -236,6 +251,54 @@ def test_history(report):
     one, text = report.one(lines, 0x7ffffffff000)
     expect_equal(([r["name"] for r in one["regions"]], "beyond the end" in text),
                  (["guard page at the end of user space"], True), "guard page")
+
+
+def test_changes(report):
+    """What each call does to the first page of a vma."""
+    def about(name, **args):
+        return call(3, name, {"addr": hex(A), "length": 4 * PAGE, **args}, 0)
+
+    cases = [
+        (about("madvise", advice=14), ["split", "flags"]),     # MADV_HUGEPAGE
+        (about("madvise", advice=4), []), (about("mlock"), ["split", "flags"]),
+        (about("mseal", flags=0), ["split", "flags"]), (about("munlock"), []),
+        (about("mbind", mode=0, nodemask="0x0", maxnode=0, flags=0), []),
+        (about("munmap"), ["unmapped"]), (about("mprotect", prot=0), ["split", "perms"]),
+        (mmap(3, A, 4 * PAGE, 1), ["replaced"]), (mmap(3, A + 4 * PAGE, 2 * PAGE, 1), ["split"]),
+        (mmap(3, A + 64 * PAGE, PAGE), None), (call(3, "mlockall", {"flags": 1}, 0), ["flags"]),
+        (call(3, "mmap", {"addr": hex(A), "length": PAGE, "prot": 3, "flags": 0x100032, "fd": -1,
+                          "offset": 0}, None, errno="EEXIST", errno_nr=17), []),
+        ({**call(3, "prctl", {"option": 0x53564d41, "arg2": "0x0", "arg3": hex(A), "arg4": hex(4 * PAGE),
+                              "arg5": "0x1"}, 0), "name": "x"}, ["split", "name"]),
+        (call(3, "process_madvise", {"pidfd": 5, "iov": "0x1", "vlen": 1, "advice": 4, "flags": 0},
+              PAGE, ranges=[[hex(A), hex(A + PAGE)]]), []),
+        (call(3, "process_madvise", {"pidfd": 5, "iov": "0x1", "vlen": 1, "advice": 4, "flags": 0},
+              PAGE, ranges=[[hex(A + PAGE), hex(A + 2 * PAGE)]]), None),
+        (call(3, "mremap", {"old_addr": hex(A), "old_size": 16 * PAGE, "new_size": 20 * PAGE, "flags": 0,
+                            "new_addr": "0x0"}, hex(A)), ["grown"]),
+        (call(3, "mremap", {"old_addr": hex(A), "old_size": 16 * PAGE, "new_size": 8 * PAGE, "flags": 0,
+                            "new_addr": "0x0"}, hex(A)), ["shrunk"]),
+        (call(3, "mremap", {"old_addr": hex(B), "old_size": PAGE, "new_size": PAGE, "flags": 3,
+                            "new_addr": hex(A)}, hex(A)), ["replaced"]),
+    ]
+    for what, want in cases:
+        lines = [header(rules=127 | 256), mmap(1, A, 16 * PAGE), mmap(2, B, PAGE), what]
+        one, _ = report.one(lines, A)
+        got = [e["changes"] for e in one["history"]["list"] if e["seq"] == 3]
+        expect_equal(got, [] if want is None else [want], f"{what['call']} {what['args']}")
+    shm = [call(1, "shmat", {"shmid": 1, "addr": "0x0", "flags": 0}, hex(A), len=2 * PAGE,
+                file={"dev": "00:01", "inode": 1, "name": "/SYSV00000000 (deleted)", "close": True}),
+           call(2, "shmdt", {"addr": hex(A)}, 0)]
+    one, _ = report.one([header(), *shm], A + PAGE)
+    expect_equal(changes(one), [(1, "mapped"), (2, "unmapped")], "shmat, shmdt")
+    brk = [call(i, "brk", {"addr": hex(to)}, hex(to)) for i, to in
+           enumerate((A + PAGE, A + 3 * PAGE, A + PAGE), 1)]
+    brk_mm = {"task_size": "0x7ffffffff000", "start_brk": hex(A), "brk": hex(A)}
+    one, _ = report.one([header(mm=brk_mm), *brk], A)
+    expect_equal(changes(one), [(1, "mapped"), (2, "grown"), (3, "shrunk")], "brk")
+    expect_equal(one["vma"]["name"], "[heap]", "brk")
+    one, _ = report.one([header(mm=brk_mm), *brk], A + PAGE)
+    expect_equal(changes(one), [(2, "mapped"), (3, "unmapped")], "brk, next page")
 
 
 def page_classes(visible):
@@ -489,12 +552,23 @@ def test_usage(report):
     expect_equal((done.returncode, done.stderr.count(b"\n")), (2, 1), "no trace")
 
 
+def test_manual(manual):
+    """Each member stands in the manual page, or is one of maps, events or heap."""
+    text = manual.read_text().split(".Sh JSON OF EXPLAIN")[1].split(".Sh ")[0]
+    said = set(re.findall(r"\w+", " ".join(re.findall(r"Va (.*)", text))))
+    elsewhere = set("4 5 pgd p4d pud pmd pte offset last name randomized perms dev inode seq t tid call args "
+                    "errno ret origin stack why event type pages start end addr size mode allocated_t "
+                    "allocated_tid freed_t freed_tid blocks ip function line levels address".split())
+    expect_equal(seen - said - elsewhere, set(), "members that the manual lacks")
+
+
 def main():
     report, target = Report(sys.argv[1]), str(pathlib.Path(sys.argv[2]).resolve())
-    for test in (test_address, test_history, test_frames, test_heap, test_hostile, test_usage):
+    for test in (test_address, test_history, test_changes, test_frames, test_heap, test_hostile,
+                 test_usage):
         test(report)
-    with tempfile.TemporaryDirectory():
-        test_symbols(report, target)
+    test_symbols(report, target)
+    test_manual(pathlib.Path(sys.argv[3]))
     sys.exit(1 if faults else 0)
 
 
