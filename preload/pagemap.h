@@ -36,6 +36,7 @@ struct page_region {
 /* What is known of some pages one behind the other. */
 struct pagemap_block {
 	uint64_t entries[PAGEMAP_BLOCK];
+	bool huge[PAGEMAP_BLOCK];	/* PAGE_IS_HUGE; the caller's to fill before flags are read */
 	/* Of those present; filled where pagemap_has_flags() and pagemap_has_counts(). */
 	uint64_t flags[PAGEMAP_BLOCK];
 	uint64_t counts[PAGEMAP_BLOCK];

@@ -110,6 +110,27 @@ static void look(char *p, size_t pages)
 		(void)((volatile char *)p)[i * PAGE];
 }
 
+/* With a child that maps the whole as it is, but for some pages, and stays. */
+static void share_parts(char *p)
+{
+	int ready[2], done[2];
+	char c = 0;
+
+	if (pipe(ready) || pipe(done))
+		abort();
+	if (!fork()) {
+		close(done[1]);
+		madvise(p + 100 * PAGE, 20 * PAGE, MADV_DONTNEED);
+		touch(p, 200, 210, 1);
+		if (write(ready[1], &c, 1) != 1 || read(done[0], &c, 1) < 0)
+			_exit(1);
+		_exit(0);
+	}
+	close(done[0]);
+	if (read(ready[0], &c, 1) != 1)
+		abort();
+}
+
 /* With a child that has mapped half of it as well, and stays. */
 static void make_shared_with_child(void)
 {
@@ -206,6 +227,10 @@ static void make_huge(void)
 		touch(p, 0, HUGE_BYTES / PAGE, 1);
 		madvise(p + 100 * PAGE, 20 * PAGE, MADV_DONTNEED);
 		add("thp-cut", p, HUGE_BYTES / PAGE);
+		p = map_huge(1);
+		touch(p, 0, HUGE_BYTES / PAGE, 1);
+		share_parts(p);
+		add("thp-shared", p, HUGE_BYTES / PAGE);
 		p = map_huge(1);
 		look(p, 1);
 		add("thp-zero", p, HUGE_BYTES / PAGE);
