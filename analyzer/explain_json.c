@@ -182,6 +182,8 @@ static struct json_t *json_page(const struct explain *ex, const struct explained
 	js_set(obj, "event_since", since ? js_number(since->seq) : js_null());
 	js_set_str(obj, "pfns", map->pfn_visible ? "visible" : "hidden");
 	js_set_str(obj, "entry", page_entry_names[e->page.entry]);
+	if (e->page.diff)
+		js_set_str(obj, "unaccounted", record_frame_cause_names[e->page.diff->cause]);
 	if (e->page.entry == PAGE_ENTRY_NONE || e->page.entry == PAGE_ENTRY_UNTOLD)
 		return obj;
 	json_class(obj, &e->page);

@@ -148,6 +148,10 @@ static void print_checkpoint(const struct explain *ex, const struct explained *e
 	if (since)
 		fprintf(out, "; call %" PRIu64 " has touched it since", since->seq);
 	fputs(":\n" INDENT, out);
+	if (e->page.diff)
+		fprintf(out, "pages between 0x%" PRIx64 " and 0x%" PRIx64 " that the model can't account for (%s)\n"
+			INDENT, e->page.diff->start, e->page.diff->end,
+			record_frame_cause_names[e->page.diff->cause]);
 }
 
 static void print_words(const struct page_state *p, FILE *out)
@@ -204,7 +208,7 @@ static void print_entry(const struct explained *e, FILE *out)
 
 	switch (p->entry) {
 	case PAGE_ENTRY_NONE:
-		fputs("no entry: not touched, or given back\n", out);
+		fputs(e->vma.vm_end ? "no entry: not touched, or given back\n" : "no entry\n", out);
 		return;
 	case PAGE_ENTRY_UNTOLD:
 		fputs("an entry of a kind that the trace does not tell\n", out);

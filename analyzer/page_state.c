@@ -42,6 +42,16 @@ static void find_run(struct page_state *s, const struct physmap *map,
 	s->run_pages = (last->va - first->va) / MM_PAGE_SIZE + last->pages;
 }
 
+static const struct rec_frame_diff *find_diff(const struct physmap *map, uint64_t addr)
+{
+	size_t i;
+
+	for (i = 0; i < map->nr_diffs; i++)
+		if (addr >= map->diffs[i].start && addr < map->diffs[i].end)
+			return &map->diffs[i];
+	return NULL;
+}
+
 void page_state_find(struct page_state *s, const struct physmap *map,
 		     const struct page_classes *classes, uint64_t addr)
 {
@@ -49,7 +59,7 @@ void page_state_find(struct page_state *s, const struct physmap *map,
 	const struct rec_run *run = physmap_run(map, page);
 	const struct rec_page_class *c;
 
-	*s = (struct page_state){ .entry = PAGE_ENTRY_NONE };
+	*s = (struct page_state){ .entry = PAGE_ENTRY_NONE, .diff = find_diff(map, addr) };
 	if (!run)
 		return;
 	c = page_class(classes, run->class);

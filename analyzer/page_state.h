@@ -21,6 +21,7 @@ extern const char *const page_entry_names[NR_PAGE_ENTRIES];
  * @has_pfn: it is present and frame numbers are visible.
  * @pfn:     its frame; in swap the slot's offset.
  * @zone:    NULL: in none that the trace lists, or not known.
+ * @diff:    NULL, or what the recorder found there that the shadow can't account for.
  * @run_start, @run_pages: the pages around it that are contiguous in both address spaces.
  */
 struct page_state {
@@ -30,6 +31,7 @@ struct page_state {
 	bool has_pfn;
 	uint64_t pfn;
 	const struct phys_zone *zone;
+	const struct rec_frame_diff *diff;
 	uint64_t run_start, run_pages;
 };
 

@@ -117,12 +117,19 @@ static void freeze(struct trace *tr, struct explain *ex)
 	}
 }
 
-/* Nothing is stopped; but from here on the map is another one. */
+/* A checkpoint changes no map, but tells of other pages. */
+static bool is_later(const struct moment *at, const struct record *rec)
+{
+	return moment_is_before(at, rec) ||
+	       (at->kind == MOMENT_TIME && rec->ev == TRACE_CHECKPOINT && rec->t > at->value);
+}
+
+/* Nothing is stopped; but from here on things are different. */
 static bool explain_stop(struct trace *tr, void *state, const struct record *rec)
 {
 	struct explain *ex = state;
 
-	if (!ex->is_frozen && moment_is_before(&ex->opt.at, rec))
+	if (!ex->is_frozen && is_later(&ex->opt.at, rec))
 		freeze(tr, ex);
 	return false;
 }

@@ -381,8 +381,19 @@ def test_frames(report):
     one, _ = report.one(lines, C + PAGE + 1, at="1")
     expect_members(one["page"], {"checkpoint": {"why": "timer", "t": 2 * MS, "event": 1},
                                  "entry": "none"}, "--at 1: the checkpoint behind the call")
+    for at, event in ("3500us", 1), ("4ms", 3):
+        one, _ = report.one(lines, C + PAGE + 1, at=at)
+        expect_equal(one["page"]["checkpoint"]["event"], event, f"--at {at}")
     one, text = report.one(lines, C, at="0")
     expect_equal((one["page"], "no frames in the trace up to then" in text), (None, True), "--at 0")
+
+    outside = {"ev": "frame_diff", "t": 4 * MS, "cause": "outside", "start": hex(C + (8 << 20)),
+               "end": hex(C + (8 << 20) + 2 * PAGE), "pages": 1}
+    at_end = [line["ev"] for line in lines].index("frames_end", 10)
+    found, text = report.json([*lines[:at_end], outside, *lines[at_end:]], C + (8 << 20) + PAGE,
+                              C + (8 << 20) + 2 * PAGE)
+    expect_equal([one["page"].get("unaccounted") for one in found["addresses"]], ["outside", None], "diff")
+    expect_equal("can't account for (outside)" in text, True, text)
 
     hidden = [dict(line) for line in lines]
     classes = dict(page_classes(False))

@@ -25,6 +25,7 @@ KINDS = {"text": "file", "constants": "file", "data": "anon", "bss": "anon", "he
          "file-copied": "anon", "memfd": "shmem", "shared-anonymous": "shmem", "stack": "anon",
          "zero": "zero", "hugetlb": "hugetlb"}
 MOVED_MAX = 4
+SAMPLE = 40             # pages of a shape that are asked for
 
 
 def read_told(path):
@@ -42,13 +43,15 @@ def read_told(path):
 
 
 def moment(trace):
-    """The last call before the checkpoint by signal, and when that was."""
-    seq = 0
+    """The checkpoint by signal: the last call before it, when it began, and when it was complete."""
+    seq, t = 0, None
     for record in harness.records(trace):
         if record["ev"] == "call":
             seq = record["seq"]
-        elif record["ev"] == "checkpoint" and record["why"] == "signal":
-            return seq, record["t"]
+        elif record["ev"] == "checkpoint":
+            t = record["t"] if record["why"] == "signal" else None
+        elif record["ev"] == "frames_end" and t is not None:
+            return seq, t, record["t"]
     raise AssertionError("no checkpoint by signal")
 
 
@@ -145,32 +148,73 @@ def check_history(found):
                  "mapped before the trace began")
 
 
-@case
-def one_of_each(bench):
+def ask(bench, trace, addresses):
+    """explain, as of the checkpoint by signal. Returns one answer an address."""
+    seq, t, end = moment(trace)
+    words = [trace, *map(hex, addresses)]
+    bench.report("explain", "--at", f"{end}ns", "--stacks", *words)
+    answers = json.loads(bench.report("explain", "--json", "--at", f"{end}ns", *words))["addresses"]
+    expect_equal([one["address"] for one in answers], words[1:], "addresses")
+    for one in answers:
+        expect_equal(one["page"]["checkpoint"], {"why": "signal", "t": t, "event": seq}, "checkpoint")
+        expect_equal(one["page"]["pfns"], "visible" if is_visible(bench) else "hidden", "PFNs")
+    return answers
+
+
+def is_visible(bench):
+    return not bench.unprivileged and not os.geteuid()
+
+
+def run_told(bench, **settings):
     told = bench.work / "told"
     bench.empty_work()
-    process = bench.start([bench.program, told],
-                          bench.preload(checkpoint="SIGUSR1", frames="checkpoint"))
+    process = bench.start([bench.program, told], bench.preload(
+        checkpoint="SIGUSR1", frames="checkpoint", **settings))
     expect_equal(process.wait(timeout=harness.TIMEOUT_S), 0, "status")
-    trace = bench.only_trace()
+    return told, bench.only_trace()
+
+
+@case
+def shapes(bench):
+    """Some pages of each shape: in swap, merged, shared, guarded, of files, of huge pages, and none."""
+    told, trace = run_told(bench, follow="none")
+    places, pages, moved = {}, {}, set()
+    for line in told.read_text().splitlines():
+        word, name, *rest = line.split()
+        if word == "shape":
+            start = int(rest[0], 16)
+            places[name] = range(start, start + int(rest[1]) * harness.PAGE, harness.PAGE)
+        elif word == "page":
+            at, *words = (int(value, 16) for value in rest)
+            pages[at] = at, *words
+        elif word == "moved":
+            moved.add(int(rest[0], 16))
+    wanted = {}
+    for name, place in places.items():
+        there = [at for at in pages if at in place]
+        empty = [at for at in place[::max(1, len(place) // SAMPLE)] if at not in pages][:SAMPLE // 4]
+        some = [*there[::max(1, len(there) // SAMPLE)], *empty]
+        wanted.update({at: name for at in some if at not in moved})
+    for (at, name), one in zip(wanted.items(), ask(bench, trace, wanted)):
+        at, entry, flags, count, huge = pages.get(at, (at, 0, 0, 0, 0))
+        compare_page(f"{name}-{at:x}", at, one["page"], (at, entry, flags, count), is_visible(bench))
+        if one["page"].get("mapped_by"):
+            expect_equal(one["page"]["mapped_by"], "pmd" if huge else "pte", f"entry of {name} {at:x}")
+    print(f"{len(wanted)} pages of {len(places)} shapes are as the program saw them: {' '.join(places)}")
+
+
+@case
+def one_of_each(bench):
+    told, trace = run_told(bench)
     bench.check(trace)
     places, moved = read_told(told)
     expect(len(moved) <= MOVED_MAX, f"pages have moved: {moved}")
-    seq, t = moment(trace)
-    words = [trace, *(hex(place[0]) for place in places.values())]
-    bench.report("explain", "--at", seq, "--stacks", *words)
-    report = json.loads(bench.report("explain", "--json", "--at", seq, *words))
-    found = dict(zip(places, report["addresses"]))
-    visible = not bench.unprivileged and not os.geteuid()
+    found = dict(zip(places, ask(bench, trace, [place[0] for place in places.values()])))
     lines = told.with_name("told.maps").read_text().splitlines()
     for name, place in places.items():
-        one = found[name]
-        expect_equal(one["address"], hex(place[0]), "address")
-        compare_map(name, place[0], one, lines)
-        expect_equal(one["page"]["checkpoint"], {"why": "signal", "t": t, "event": seq}, "checkpoint")
-        expect_equal(one["page"]["pfns"], "visible" if visible else "hidden", "PFNs")
+        compare_map(name, place[0], found[name], lines)
         if name not in moved:
-            compare_page(name, place[0], one["page"], place, visible)
+            compare_page(name, place[0], found[name]["page"], place, is_visible(bench))
     check_program(found, bench.program)
     check_heap(found)
     check_history(found)
