@@ -39,7 +39,7 @@ struct explained {
 
 struct explain {
 	struct options opt;		/* the trace's, with the peak made a call */
-	bool is_frozen;			/* the moment has come: what follows is read for the heap only */
+	bool is_frozen;			/* the moment has come: the rest is for the heap */
 	uint64_t seq, t;		/* the moment: the last call, and when it was */
 	unsigned int levels;		/* of the machine's page tables; 0: not known */
 	struct physmaps maps;

@@ -301,7 +301,8 @@ static struct json_t *json_module(struct trace *tr, const struct explained *e)
 		js_set_str(obj, "build_id", m->build_id);
 	js_set_hex(obj, "offset", e->addr - m->base);
 	js_set_str(obj, "segment", explain_segment_perms(e));
-	js_set_bool(obj, "relro", m->has_relro && e->addr >= m->relro.start && e->addr < m->relro.end);
+	js_set_bool(obj, "relro",
+		    m->has_relro && e->addr >= m->relro.start && e->addr < m->relro.end);
 	symbol_place_init(&place, tr->symbols, e->module, e->addr);
 	json_place(obj, &place);
 	symbol_place_fini(&place);
@@ -332,7 +333,8 @@ struct json_t *explain_json(struct trace *tr, const struct explain *ex)
 		js_set(one, "regions", json_regions(ex, e));
 		js_set(one, "vma", json_vma(e));
 		js_set(one, "hole", json_hole(e));
-		js_set(one, "mapped_by", json_event(tr, &h->mapped, h->has_mapped && h->now.is_mapped));
+		js_set(one, "mapped_by", json_event(tr, &h->mapped,
+						    h->has_mapped && h->now.is_mapped));
 		js_set(one, "unmapped_by", json_event(tr, &h->unmapped,
 						      h->has_unmapped && !h->now.is_mapped));
 		js_set(one, "page", json_page(ex, e));

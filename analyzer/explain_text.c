@@ -19,7 +19,8 @@ static void label(FILE *out, const char *name)
 static void print_region(const struct address_region *r, unsigned int levels, FILE *out)
 {
 	label(out, "region");
-	fprintf(out, "with %u levels 0x%" PRIx64 "-0x%" PRIx64 ": %s", levels, r->start, r->last, r->name);
+	fprintf(out, "with %u levels 0x%" PRIx64 "-0x%" PRIx64 ": %s", levels, r->start, r->last,
+		r->name);
 	fputs(r->is_moved ? " (KASLR may have moved it)\n" : "\n", out);
 }
 
@@ -33,8 +34,8 @@ static void print_indices(const struct explain *ex, const struct explained *e, F
 		fprintf(out, "p4d %u, ", x.p4d);
 	else
 		fputs("p4d folded, ", out);
-	fprintf(out, "pud %u, pmd %u, pte %u, offset 0x%x; %u levels%s\n", x.pud, x.pmd, x.pte, x.offset,
-		e->levels, ex->levels ? "" : " (the trace does not say)");
+	fprintf(out, "pud %u, pmd %u, pte %u, offset 0x%x; %u levels%s\n", x.pud, x.pmd, x.pte,
+		x.offset, e->levels, ex->levels ? "" : " (the trace does not say)");
 }
 
 static void print_address(const struct explain *ex, const struct explained *e, FILE *out)
@@ -95,7 +96,8 @@ static void print_vma(struct trace *tr, const struct explained *e)
 	vma_print_line(d, true, tr->out);
 	fprintf(tr->out, INDENT "0x%" PRIx64 " bytes in", e->addr - d->vm_start);
 	if (d->inode)
-		fprintf(tr->out, ", offset 0x%" PRIx64 " of the file", d->offset + (e->addr - d->vm_start));
+		fprintf(tr->out, ", offset 0x%" PRIx64 " of the file",
+			d->offset + (e->addr - d->vm_start));
 	fprintf(tr->out, "; flags %s", vma_flags_text(d->vm_flags, flags));
 	if (e->flags_unknown)
 		fprintf(tr->out, "; not certain: %s", vma_flags_text(e->flags_unknown, flags));
@@ -149,8 +151,8 @@ static void print_checkpoint(const struct explain *ex, const struct explained *e
 		fprintf(out, "; call %" PRIu64 " has touched it since", since->seq);
 	fputs(":\n" INDENT, out);
 	if (e->page.diff)
-		fprintf(out, "pages between 0x%" PRIx64 " and 0x%" PRIx64 " that the model can't account for (%s)\n"
-			INDENT, e->page.diff->start, e->page.diff->end,
+		fprintf(out, "pages between 0x%" PRIx64 " and 0x%" PRIx64
+			" that the model can't account for (%s)\n" INDENT, e->page.diff->start, e->page.diff->end,
 			record_frame_cause_names[e->page.diff->cause]);
 }
 
@@ -161,7 +163,8 @@ static void print_words(const struct page_state *p, FILE *out)
 
 	fputs(page_kind_names[p->kind], out);
 	if (p->entry == PAGE_ENTRY_PRESENT)
-		fputs(c->pagemap & PM_EXCLUSIVE ? ", mapped only here" : ", not mapped only here", out);
+		fputs(c->pagemap & PM_EXCLUSIVE ? ", mapped only here" : ", not mapped only here",
+		      out);
 	fputs(c->pagemap & PM_SOFT_DIRTY ? ", soft-dirty" : ", not soft-dirty", out);
 	fputs(c->pagemap & PM_UFFD_WP ? ", write-protected by userfaultfd" : "", out);
 	if (p->entry == PAGE_ENTRY_PRESENT && c->has_mapcount)
@@ -197,8 +200,8 @@ static void print_frame(const struct explained *e, FILE *out)
 		out_name(out, p->zone->name);
 		fprintf(out, ", node %u", p->zone->rec.node);
 	}
-	fprintf(out, "\n" INDENT "in a run of %" PRIu64 " page%s (%s) in both address spaces, from 0x%"
-		PRIx64 "\n", p->run_pages, p->run_pages == 1 ? "" : "s",
+	fprintf(out, "\n" INDENT "in a run of %" PRIu64 " page%s (%s) in both address spaces, from "
+		"0x%" PRIx64 "\n", p->run_pages, p->run_pages == 1 ? "" : "s",
 		out_size(size, p->run_pages * MM_PAGE_SIZE), p->run_start);
 }
 
@@ -217,11 +220,12 @@ static void print_entry(const struct explained *e, FILE *out)
 		fputs("a guard page: access is a fault (MADV_GUARD_INSTALL)\n", out);
 		return;
 	case PAGE_ENTRY_SWAPPED:
-		fprintf(out, "in swap area %u at offset %" PRIu64 "\n" INDENT, p->class.swap_type, p->pfn);
+		fprintf(out, "in swap area %u at offset %" PRIu64 "\n" INDENT, p->class.swap_type,
+			p->pfn);
 		break;
 	default:
-		fprintf(out, "present%s, ", !p->class.has_huge ? "" : p->class.huge ?
-			", mapped by an entry of the PMD (or above)" : ", mapped by an entry of the PTE");
+		fprintf(out, "present%s%s, ", p->class.has_huge ? ", mapped by an entry of the " : "",
+			!p->class.has_huge ? "" : p->class.huge ? "PMD (or above)" : "PTE");
 		print_frame(e, out);
 		fputs(INDENT, out);
 	}
@@ -232,7 +236,8 @@ static void print_page(struct trace *tr, const struct explain *ex, const struct 
 {
 	if (!ex->maps.now.is_known) {
 		label(tr->out, "page");
-		fputs("no frames in the trace up to then (VMTRACE_FRAMES=final or checkpoint records them)\n", tr->out);
+		fputs("no frames in the trace up to then "
+		      "(VMTRACE_FRAMES=final or checkpoint records them)\n", tr->out);
 		return;
 	}
 	print_checkpoint(ex, e, tr->out);
@@ -255,11 +260,13 @@ static void print_block(struct trace *tr, const struct heap_watch *w)
 			out_time(time, w->freed_t));
 	if (w->nr > 1)
 		fprintf(tr->out, INDENT "the last of %" PRIu64 " blocks that were here\n", w->nr);
-	fprintf(tr->out, INDENT "allocated at %s s by thread %" PRId64 "\n", out_time(time, w->t), w->tid);
+	fprintf(tr->out, INDENT "allocated at %s s by thread %" PRId64 "\n", out_time(time, w->t),
+		w->tid);
 	symbols_print_stack(tr->symbols, w->stack, STACK_INDENT, 0, tr->out);
 }
 
-static void print_live(struct trace *tr, const struct heap_live *b, uint64_t distance, const char *where)
+static void print_live(struct trace *tr, const struct heap_live *b, uint64_t distance,
+		       const char *where)
 {
 	char time[OUT_SIZE_MAX];
 

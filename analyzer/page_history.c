@@ -260,8 +260,8 @@ void page_event_print(const struct page_event *e, FILE *out)
 
 	out_time(time, e->t);
 	if (e->is_diff) {
-		fprintf(out, "a difference from the kernel after call %" PRIu64 " at %s s: %s", e->seq,
-			time, record_cause_names[e->cause]);
+		fprintf(out, "a difference from the kernel after call %" PRIu64 " at %s s: %s",
+			e->seq, time, record_cause_names[e->cause]);
 		return;
 	}
 	fprintf(out, "call %" PRIu64 " at %s s: ", e->seq, time);

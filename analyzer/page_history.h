@@ -2,8 +2,8 @@
 /*
  * What became of the vma over one page: the vma before each call is compared with the one after it.
  *
- *     before   |  A A A A A  |            after   | A A | B B | A |     the page is in B: split, perms
- *                    ^ page                             ^
+ *     before   |  A A A A A  |        after   | A A | B B | A |   in B: split, perms
+ *                    ^ page                         ^
  */
 #ifndef VMTRACE_ANALYZER_PAGE_HISTORY_H
 #define VMTRACE_ANALYZER_PAGE_HISTORY_H
@@ -16,8 +16,8 @@ struct json_t;
 struct symbols;
 
 /*
- * X(symbol, "name"): "merged" with what stood beside it, "grown" into a hole; "shrunk" beside a hole,
- * "split" beside a vma; "replaced" by another mapping at the same place.
+ * X(symbol, "name"): "merged" with what stood beside it, "grown" into a hole; "shrunk" beside a
+ * hole, "split" beside a vma; "replaced" by another mapping at the same place.
  */
 #define PAGE_CHANGES(X) \
 	X(MAPPED, "mapped") X(UNMAPPED, "unmapped") X(REPLACED, "replaced") X(SPLIT, "split") \

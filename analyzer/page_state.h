@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What stood in the page table for one page at a checkpoint with frames, and what is known of its frame.
+ * What stood in the page table for one page at a checkpoint with frames, and what is known of its
+ * frame.
  */
 #ifndef VMTRACE_ANALYZER_PAGE_STATE_H
 #define VMTRACE_ANALYZER_PAGE_STATE_H

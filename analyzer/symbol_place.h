@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What an address of a module is, code or data: its section and its symbol. For single addresses; call
- * stacks go through symbols.h.
+ * What an address of a module is, code or data: its section and its symbol. For single addresses;
+ * call stacks go through symbols.h.
  */
 #ifndef VMTRACE_ANALYZER_SYMBOL_PLACE_H
 #define VMTRACE_ANALYZER_SYMBOL_PLACE_H

@@ -29,7 +29,8 @@ static void test_parse(void)
 /* Both edges of each region; NULL: none there. */
 static void test_regions(void)
 {
-	static const char *const hole = "unused hole", *const direct = "direct mapping of all physical memory",
+	static const char *const hole = "unused hole",
+		*const direct = "direct mapping of all physical memory",
 		*const vmalloc = "vmalloc and ioremap space", *const kasan = "KASAN shadow memory",
 		*const vmemmap = "vmemmap, the array of struct page",
 		*const ldt = "LDT remap for page table isolation",
@@ -133,7 +134,11 @@ static void test_no_holes(void)
 
 static void test_indices(void)
 {
-	static const struct { uint64_t addr; unsigned int levels; struct address_indices want; } cases[] = {
+	static const struct {
+		uint64_t addr;
+		unsigned int levels;
+		struct address_indices want;
+	} cases[] = {
 		{ 0, 4, { 0, 0, 0, 0, 0, 0 } },
 		{ 0x00007fffffffffff, 4, { 255, 0, 511, 511, 511, 4095 } },
 		{ 0xffff800000000000, 4, { 256, 0, 0, 0, 0, 0 } },

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Holds one address in memory of each kind, and tells what the kernel says about each: before and after
- * a checkpoint, for which it sends itself SIGUSR1.
+ * Holds one address in memory of each kind, and tells what the kernel says about each: before and
+ * after a checkpoint, for which it sends itself SIGUSR1.
  *
- *     one_of_each FILE        "NAME ADDR ENTRY FLAGS COUNT" for each, in hex, into FILE, and "moved NAME"
- *                             where that changed meanwhile; /proc/self/maps into FILE.maps
+ *     one_of_each FILE
  *
- * ENTRY is the word in pagemap, FLAGS and COUNT those in kpageflags and kpagecount, 0 where they can't
- * be read. "skip NAME" for what the machine does not have.
+ * FILE: "NAME ADDR ENTRY FLAGS COUNT" for each, in hex, and "moved NAME" where that changed meanwhile.
+ * FILE.maps: /proc/self/maps.
+ *
+ * ENTRY is the word in pagemap, FLAGS and COUNT those in kpageflags and kpagecount, 0 where they
+ * can't be read. "skip NAME" for what the machine does not have.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -26,8 +28,8 @@
 #define PRESENT (1ull << 63)
 #define PFN_MASK ((1ull << 55) - 1)
 /* locked, referenced, lru, active, writeback, reclaim, unevictable, idle, mlocked: reclaim's */
-#define UNSTEADY (1ull << 0 | 1ull << 2 | 1ull << 5 | 1ull << 6 | 1ull << 8 | 1ull << 9 | 1ull << 18 | \
-		  1ull << 25 | 1ull << 33)
+#define UNSTEADY (1ull << 0 | 1ull << 2 | 1ull << 5 | 1ull << 6 | 1ull << 8 | 1ull << 9 | \
+		  1ull << 18 | 1ull << 25 | 1ull << 33)
 
 static struct place {
 	const char *name;
@@ -132,7 +134,8 @@ static void add_huge(void)
 	madvise(p, HUGE_BYTES, MADV_HUGEPAGE);
 	memset(p, 1, HUGE_BYTES);
 	add("huge", p + 5 * PAGE + 9);
-	p = mmap(NULL, HUGE_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
+	p = mmap(NULL, HUGE_BYTES, PROT_READ | PROT_WRITE,
+		 MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB, -1, 0);
 	if (p == MAP_FAILED) {
 		add(NULL, "hugetlb");
 		return;
