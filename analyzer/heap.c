@@ -151,6 +151,7 @@ static void start(struct heap *h, struct heap_pass *pass, const struct reader *r
 	h->pass = pass;
 	heap_blocks_init(&h->blocks);
 	heap_series_init(&h->series);
+	heap_watch_start(h);
 	table_init(&pass->site_of_large, sizeof(uint64_t));
 	pass->bucket_end = h->series.width;
 	pass->search_budget = SEARCH_BUDGET;

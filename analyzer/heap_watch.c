@@ -3,6 +3,14 @@
 
 #include "heap.h"
 
+void heap_watch_start(struct heap *h)
+{
+	size_t i;
+
+	for (i = 0; i < h->nr_watches; i++)
+		h->watches[i] = (struct heap_watch){ .at = h->watches[i].at };
+}
+
 /* A block of no bytes still has an address of its own. */
 static bool covers(const struct heap_op *op, uint64_t addr)
 {

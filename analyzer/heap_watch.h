@@ -33,6 +33,9 @@ struct heap_watch {
 	uint32_t stack;
 };
 
+/* Pass 2 begins: no block was seen yet. */
+void heap_watch_start(struct heap *heap);
+
 /* To be called for operations that were done, @nr of them, by thread number @thread. */
 void heap_watch_ops(struct heap *heap, uint32_t thread, const struct heap_op *ops, size_t nr);
 
