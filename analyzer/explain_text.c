@@ -285,13 +285,19 @@ static void print_heap(struct trace *tr, const struct explained *e)
 		print_block(tr, w);
 	if (w->state == HEAP_WATCH_LIVE)
 		return;
+	if (tr->heap.sample_bytes) {
+		label(tr->out, "heap");
+		fputs("only a sample of the blocks was recorded\n", tr->out);
+	}
+	if (w->state == HEAP_WATCH_NONE && (e->has_heap_below || e->has_heap_above)) {
+		label(tr->out, "heap");
+		fputs("in no block that the trace knows\n", tr->out);
+	}
 	if (e->has_heap_below)
 		print_live(tr, &e->heap_below,
 			   e->addr - (e->heap_below.addr + e->heap_below.size), "behind the end of");
 	if (e->has_heap_above)
 		print_live(tr, &e->heap_above, e->heap_above.addr - e->addr, "before");
-	if (tr->heap.sample_bytes)
-		fputs(INDENT "only a sample of the blocks was recorded\n", tr->out);
 }
 
 static void print_symbol(struct trace *tr, const struct explained *e)

@@ -481,6 +481,10 @@ def test_heap(report):
     one, text = report.one(lost, H + 50)
     expect_members(one["heap"]["block"], {"state": "reused", "size": 100}, "lost")
     expect_equal("given out again" in text, True, text)
+    one, text = report.one([header(heap="sample", heap_sample=1000), *lines[1:]], H + 120)
+    expect_equal((one["heap"]["mode"], one["heap"]["block"]), ("sample", None), "sample")
+    for words in "only a sample of the blocks was recorded", "in no block that the trace knows":
+        expect_equal(words in text, True, f"{words} in {text}")
     one, _ = report.one([header(), *lines[1:]], H + 5)
     expect_equal(one["heap"], None, "heap off")
 
