@@ -50,6 +50,8 @@ static struct buffers {
 static struct {
 	unsigned int next, nr;
 	uint64_t pos, end;
+	bool is_scan;		/* PAGEMAP_SCAN tells what is there */
+	bool has_failed;	/* something could not be read */
 } scan;
 
 static struct frame_run run;
@@ -80,6 +82,7 @@ static struct page_region *next_region(uint64_t limit)
 
 	if (scan.next == scan.nr && scan.pos < scan.end && scan.pos < limit) {
 		nr = pagemap_scan(scan.pos, scan.end, buf->regions, REGIONS_MAX);
+		scan.has_failed |= nr < 0;
 		scan.next = 0;
 		scan.nr = nr > 0 ? (unsigned int)nr : 0;
 		/*
@@ -165,6 +168,7 @@ static void class_of(unsigned int i, struct page_class *ret)
 
 	*ret = (struct page_class){
 		.pagemap = entry & ~PM_FRAME_MASK,
+		.has_huge = scan.is_scan,
 		.is_huge = buf->block.huge[i],
 	};
 	if (entry & PM_PRESENT) {
@@ -262,7 +266,7 @@ static void take_block(const struct vma *vma, uint64_t start)
 			break;
 		end = region->end < limit ? region->end : limit;
 	}
-	pagemap_read(&buf->block, start, (unsigned int)((end - start) >> MM_PAGE_SHIFT));
+	scan.has_failed |= !pagemap_read(&buf->block, start, (unsigned int)((end - start) >> MM_PAGE_SHIFT));
 	for (i = scan.next; i < scan.nr && buf->regions[i].start < end; i++) {
 		region = &buf->regions[i];
 		stop = region->end < end ? region->end : end;
@@ -315,21 +319,25 @@ static void take_all(const struct mm *mm)
 	scan.next = scan.nr = 0;
 	scan.pos = 0;
 	scan.end = USER_END_4;
+	scan.has_failed = false;
+	scan.is_scan = pagemap_has_scan();
 	for (vma = mm->first; vma; vma = vma->vm_next) {
 		if (vma->vm_end > USER_END_4)
 			scan.end = USER_END_5;
 	}
-	if (!pagemap_has_scan())
+	if (!scan.is_scan)
 		scan.end = 0;
 	for (vma = mm->first; vma; vma = vma->vm_next) {
-		if (pagemap_has_scan())
+		if (scan.is_scan)
 			take_outside(vma->vm_start);
 		else
 			pretend_region(vma);
 		take_vma(vma);
 	}
-	if (pagemap_has_scan())
+	if (scan.is_scan)
 		take_outside(scan.end);
+	if (scan.has_failed)
+		recorder_lost("event", "pagemap", 1);
 }
 
 bool frames_prepare(void)

@@ -174,13 +174,14 @@ bool pagemap_has_counts(void)
 	return kpagecount.handle >= 0;
 }
 
-void pagemap_read(struct pagemap_block *block, uint64_t start, unsigned int nr)
+bool pagemap_read(struct pagemap_block *block, uint64_t start, unsigned int nr)
 {
 	ssize_t n = sys_pread(fds_now(pagemap.handle), block->entries, nr * 8,
 			      (off_t)(start >> MM_PAGE_SHIFT) * 8);
 	size_t got = n > 0 ? (size_t)n / 8 : 0;
 
 	memset(block->entries + got, 0, (nr - got) * 8);
+	return n >= 0;
 }
 
 /* Least significant digit first; digits that are the same in all elements cost one look. */

@@ -73,8 +73,10 @@ int pagemap_scan(uint64_t start, uint64_t end, struct page_region *vec, unsigned
 /**
  * pagemap_read() - Entries of @nr pages from @start, at most PAGEMAP_BLOCK.
  * pagemap_read_frames() - Flags and counts of those entries that are present.
+ *
+ * Return: false if they can't be read; they are all 0 then.
  */
-void pagemap_read(struct pagemap_block *block, uint64_t start, unsigned int nr);
+bool pagemap_read(struct pagemap_block *block, uint64_t start, unsigned int nr);
 void pagemap_read_frames(struct pagemap_block *block, unsigned int nr);
 
 #endif

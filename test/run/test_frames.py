@@ -164,12 +164,11 @@ def compare(found, shapes, wanted, moved, visible):
             compare_page(at, found.pages[at], page, visible)
 
 
-@case
-def shapes(bench):
+def run_shapes(bench, *words):
     told = bench.work / "told"
     with a_huge_page(bench):
         bench.empty_work()
-        process = bench.start([bench.program, told], bench.preload(
+        process = bench.start([bench.program, told, *words], bench.preload(
             checkpoint="SIGUSR1", frames="checkpoint", follow="none"))
         expect_equal(process.wait(timeout=harness.TIMEOUT_S), 0, "status")
     trace = bench.only_trace()
@@ -186,6 +185,18 @@ def shapes(bench):
     there = {at for at in found[-1].pages for start, end in places.values() if start <= at < end}
     expect_equal(there, set(wanted), "pages at the end")
     print(f"{len(wanted)} pages of {len(places)} shapes are as the program saw them, {len(moved)} moved")
+    return by_signal[0]
+
+
+@case
+def shapes(bench):
+    run_shapes(bench)
+
+
+@case
+def no_scan(bench):
+    """As on a kernel before 6.7: each vma is read through."""
+    run_shapes(bench, "no-scan")
 
 
 @case
@@ -230,6 +241,20 @@ def sums(bench):
         check_sums(name, last)
         check_topology(last)
         trace.unlink()
+
+
+@case
+def children(bench):
+    """A child's trace tells its classes itself."""
+    script = "(cd / && exec /bin/ls -a) >/dev/null; (:); echo $(:)"
+    expect_equal(bench.run(["/bin/bash", "-c", script], bench.preload(frames="checkpoint")).status, 0, "status")
+    traces = bench.trace_files()
+    expect(len(traces) >= 4, f"{len(traces)} traces")
+    for trace in traces:
+        bench.check(trace)
+        for one in checkpoints(trace):
+            expect(one.end, f"no frames at {one.why} in {trace.name}")
+            check_sums(f"{trace.name} at {one.why}", one)
 
 
 def check_sums(name, last):
