@@ -165,7 +165,7 @@ static void print_words(const struct page_state *p, FILE *out)
 	if (p->entry == PAGE_ENTRY_PRESENT)
 		fputs(c->pagemap & PM_EXCLUSIVE ? ", mapped only here" : ", not mapped only here",
 		      out);
-	fputs(c->pagemap & PM_SOFT_DIRTY ? ", soft-dirty" : ", not soft-dirty", out);
+	fputs(c->pagemap & PM_SOFT_DIRTY ? ", soft-dirty" : "", out);
 	fputs(c->pagemap & PM_UFFD_WP ? ", write-protected by userfaultfd" : "", out);
 	if (p->entry == PAGE_ENTRY_PRESENT && c->has_mapcount)
 		fprintf(out, ", map count %" PRIu64, c->mapcount);
