@@ -14,6 +14,7 @@
 #include "frames.h"
 
 #include <linux/kernel-page-flags.h>
+#include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
@@ -49,9 +50,13 @@ static struct buffers {
 static struct {
 	unsigned int next, nr;
 	uint64_t pos, end;
+	bool is_scan;		/* PAGEMAP_SCAN tells what is there */
+	bool has_failed;	/* something could not be read */
 } scan;
 
 static struct frame_run run;
+/* What pagemap has for a page that goes on where the run ends, and the difference of two pages. */
+static uint64_t next_entry, entry_step;
 
 /* Pages of a vma, or between two, that the shadow can't account for. */
 struct odd_pages {
@@ -77,6 +82,7 @@ static struct page_region *next_region(uint64_t limit)
 
 	if (scan.next == scan.nr && scan.pos < scan.end && scan.pos < limit) {
 		nr = pagemap_scan(scan.pos, scan.end, buf->regions, REGIONS_MAX);
+		scan.has_failed |= nr < 0;
 		scan.next = 0;
 		scan.nr = nr > 0 ? (unsigned int)nr : 0;
 		/*
@@ -156,13 +162,14 @@ static void end_run(const struct vma *vma)
 	run.pages = 0;
 }
 
-static void class_of(unsigned int i, bool is_huge, struct page_class *ret)
+static void class_of(unsigned int i, struct page_class *ret)
 {
 	uint64_t entry = buf->block.entries[i];
 
 	*ret = (struct page_class){
 		.pagemap = entry & ~PM_FRAME_MASK,
-		.is_huge = is_huge,
+		.has_huge = scan.is_scan,
+		.is_huge = buf->block.huge[i],
 	};
 	if (entry & PM_PRESENT) {
 		ret->has_flags = pagemap_has_flags();
@@ -186,35 +193,68 @@ static bool number_of(uint64_t entry, uint64_t *ret)
 	return true;
 }
 
-static void take_page(const struct vma *vma, uint64_t addr, unsigned int i, bool is_huge)
+/* A page that does not go on where the run ends, or has another class. */
+static void begin_run(const struct vma *vma, uint64_t addr, unsigned int i)
 {
 	struct page_class class;
-	uint64_t number = 0, expected = run.number;
-	bool has_number = number_of(buf->block.entries[i], &number);
 
-	class_of(i, is_huge, &class);
-	if (!page_class_has_one_frame(&class))
-		expected += run.pages;
-	if (run.pages && addr == run.start + (run.pages << MM_PAGE_SHIFT) &&
-	    (!has_number || number == expected) && page_class_equal(&class, &run.class)) {
-		run.pages++;
-		return;
-	}
 	end_run(vma);
+	class_of(i, &class);
 	if (!run.class_id || !page_class_equal(&class, &run.class)) {
 		run.class = class;
 		run.class_id = page_classes_id(&class);
 	}
 	run.start = addr;
 	run.pages = 1;
-	run.number = number;
-	run.has_number = has_number;
+	run.number = 0;
+	run.has_number = number_of(buf->block.entries[i], &run.number);
+	entry_step = 0;
+	if (run.has_number && !page_class_has_one_frame(&class))
+		entry_step = class.pagemap & PM_PRESENT ? 1 : 1u << PM_SWAP_TYPE_BITS;
+	next_entry = buf->block.entries[i] + entry_step;
+}
+
+/* How many of the @nr pages from @i on, where the run ends, belong to it. */
+static unsigned int same_run(unsigned int i, unsigned int nr)
+{
+	const struct pagemap_block *b = &buf->block;
+	bool is_present = run.class.pagemap & PM_PRESENT;
+	bool has_flags = is_present && run.class.has_flags, has_count = is_present && run.class.has_count;
+	unsigned int first = i;
+
+	for (; i < first + nr; i++) {
+		if (b->entries[i] != next_entry || b->huge[i] != run.class.is_huge ||
+		    (has_flags && b->flags[i] != run.class.kpageflags) ||
+		    (has_count && b->counts[i] != run.class.mapcount))
+			break;
+		next_entry += entry_step;
+	}
+	return i - first;
+}
+
+/* Pages [start, end), the first of which is the block's @i-th. */
+static void take_pages(const struct vma *vma, uint64_t start, uint64_t end, unsigned int i)
+{
+	unsigned int nr = (unsigned int)((end - start) >> MM_PAGE_SHIFT), last = i + nr, n;
+	bool goes_on = run.pages && run.start + (run.pages << MM_PAGE_SHIFT) == start;
+
+	while (i < last) {
+		n = goes_on ? same_run(i, last - i) : 0;
+		run.pages += n;
+		i += n;
+		if (i == last)
+			return;
+		goes_on = buf->block.entries[i] & (PM_PRESENT | PM_SWAP | PM_GUARD);
+		if (goes_on)
+			begin_run(vma, end - ((uint64_t)(last - i) << MM_PAGE_SHIFT), i);
+		i++;
+	}
 }
 
 /* From the next region on, as much as is read together. */
 static void take_block(const struct vma *vma, uint64_t start)
 {
-	uint64_t end = start, limit = vma->vm_end, addr, stop;
+	uint64_t end = start, limit = vma->vm_end, stop;
 	struct page_region *region;
 	unsigned int i;
 
@@ -226,16 +266,18 @@ static void take_block(const struct vma *vma, uint64_t start)
 			break;
 		end = region->end < limit ? region->end : limit;
 	}
-	pagemap_read(&buf->block, start, (unsigned int)((end - start) >> MM_PAGE_SHIFT));
+	scan.has_failed |= !pagemap_read(&buf->block, start, (unsigned int)((end - start) >> MM_PAGE_SHIFT));
+	for (i = scan.next; i < scan.nr && buf->regions[i].start < end; i++) {
+		region = &buf->regions[i];
+		stop = region->end < end ? region->end : end;
+		memset(&buf->block.huge[(region->start - start) >> MM_PAGE_SHIFT],
+		       !!(region->categories & PAGE_IS_HUGE), (stop - region->start) >> MM_PAGE_SHIFT);
+	}
 	pagemap_read_frames(&buf->block, (unsigned int)((end - start) >> MM_PAGE_SHIFT));
 	while (scan.next < scan.nr && buf->regions[scan.next].start < end) {
 		region = &buf->regions[scan.next];
 		stop = region->end < end ? region->end : end;
-		for (addr = region->start; addr < stop; addr += MM_PAGE_SIZE) {
-			i = (unsigned int)((addr - start) >> MM_PAGE_SHIFT);
-			if (buf->block.entries[i] & (PM_PRESENT | PM_SWAP | PM_GUARD))
-				take_page(vma, addr, i, region->categories & PAGE_IS_HUGE);
-		}
+		take_pages(vma, region->start, stop, (unsigned int)((region->start - start) >> MM_PAGE_SHIFT));
 		consume(region, stop);
 	}
 }
@@ -277,21 +319,25 @@ static void take_all(const struct mm *mm)
 	scan.next = scan.nr = 0;
 	scan.pos = 0;
 	scan.end = USER_END_4;
+	scan.has_failed = false;
+	scan.is_scan = pagemap_has_scan();
 	for (vma = mm->first; vma; vma = vma->vm_next) {
 		if (vma->vm_end > USER_END_4)
 			scan.end = USER_END_5;
 	}
-	if (!pagemap_has_scan())
+	if (!scan.is_scan)
 		scan.end = 0;
 	for (vma = mm->first; vma; vma = vma->vm_next) {
-		if (pagemap_has_scan())
+		if (scan.is_scan)
 			take_outside(vma->vm_start);
 		else
 			pretend_region(vma);
 		take_vma(vma);
 	}
-	if (pagemap_has_scan())
+	if (scan.is_scan)
 		take_outside(scan.end);
+	if (scan.has_failed)
+		recorder_lost("event", "pagemap", 1);
 }
 
 bool frames_prepare(void)

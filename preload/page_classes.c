@@ -6,7 +6,6 @@
 
 #include "arena.h"
 #include "jsonw.h"
-#include "pagemap.h"
 #include "recorder.h"
 
 #include "no_heap.h"
@@ -65,7 +64,7 @@ static bool tell(const struct page_class *c, uint32_t id)
 		jsonw_hex(&w, "kpageflags", c->kpageflags);
 	if (c->has_count)
 		jsonw_num(&w, "mapcount", (int64_t)c->mapcount);
-	if (pagemap_has_scan())
+	if (c->has_huge)
 		jsonw_bool(&w, "huge", c->is_huge);
 	if (c->has_swap_type)
 		jsonw_num(&w, "swap_type", c->swap_type);

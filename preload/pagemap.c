@@ -33,6 +33,7 @@ struct pm_scan_arg {
 };
 #define PAGEMAP_SCAN_IOCTL _IOWR('f', 16, struct pm_scan_arg)
 
+#define HUGE_FRAMES 512u
 #define COMPOUND (1ull << KPF_COMPOUND_HEAD | 1ull << KPF_COMPOUND_TAIL)
 #define JOIN_FRAMES 2u			/* a hole that costs less than another call */
 #define SPAN_FRAMES PAGEMAP_BLOCK
@@ -173,13 +174,14 @@ bool pagemap_has_counts(void)
 	return kpagecount.handle >= 0;
 }
 
-void pagemap_read(struct pagemap_block *block, uint64_t start, unsigned int nr)
+bool pagemap_read(struct pagemap_block *block, uint64_t start, unsigned int nr)
 {
 	ssize_t n = sys_pread(fds_now(pagemap.handle), block->entries, nr * 8,
 			      (off_t)(start >> MM_PAGE_SHIFT) * 8);
 	size_t got = n > 0 ? (size_t)n / 8 : 0;
 
 	memset(block->entries + got, 0, (nr - got) * 8);
+	return n >= 0;
 }
 
 /* Least significant digit first; digits that are the same in all elements cost one look. */
@@ -263,15 +265,54 @@ static unsigned int take_known_counts(struct pagemap_block *block, uint64_t *sor
 	return left;
 }
 
+/*
+ * From page @i on, as far as one huge page reaches, which is mapped as a whole: so that no part of it
+ * can have been reclaimed or poisoned by itself, and its tails, from the second on, have the same
+ * flags. How often a part is mapped elsewhere is another matter, but 1 is 1.
+ * Return: how many pages that is; 0: each must be looked at.
+ */
+static unsigned int take_huge(struct pagemap_block *block, unsigned int i, unsigned int nr)
+{
+	uint64_t entry = block->entries[i], flags[2];
+	unsigned int left = HUGE_FRAMES - (unsigned int)((entry & PM_FRAME_MASK) & (HUGE_FRAMES - 1)), n, k;
+
+	nr = nr - i < left ? nr - i : left;
+	if (pagemap_has_counts() && !(entry & PM_EXCLUSIVE))
+		return 0;
+	for (n = 1; n < nr && block->huge[i + n] && block->entries[i + n] == entry + n; n++)
+		;
+	if (n < 3)
+		return 0;
+	if (pagemap_has_flags()) {
+		read_words(&kpageflags, flags, entry & PM_FRAME_MASK, 2, 0);
+		read_words(&kpageflags, block->words, (entry & PM_FRAME_MASK) + n - 1, 1, 0);
+		if (!(flags[1] & 1ull << KPF_COMPOUND_TAIL) || flags[1] != block->words[0])
+			return 0;
+		block->flags[i] = flags[0];
+		for (k = 1; k < n; k++)
+			block->flags[i + k] = flags[1];
+	}
+	for (k = 0; pagemap_has_counts() && k < n; k++)
+		block->counts[i + k] = 1;
+	return n;
+}
+
 void pagemap_read_frames(struct pagemap_block *block, unsigned int nr)
 {
 	uint64_t *order = block->order[0], *sorted;
-	unsigned int i, nr_present = 0;
+	unsigned int i, n, nr_present = 0;
 	bool is_sorted = true;
 
+	if (!pagemap_has_flags() && !pagemap_has_counts())
+		return;
 	for (i = 0; i < nr; i++) {
 		if (!(block->entries[i] & PM_PRESENT))
 			continue;
+		n = block->huge[i] ? take_huge(block, i, nr) : 0;
+		if (n) {
+			i += n - 1;
+			continue;
+		}
 		order[nr_present] = (block->entries[i] & PM_FRAME_MASK) << INDEX_BITS | i;
 		if (nr_present && order[nr_present] < order[nr_present - 1])
 			is_sorted = false;

@@ -36,6 +36,7 @@ struct page_region {
 /* What is known of some pages one behind the other. */
 struct pagemap_block {
 	uint64_t entries[PAGEMAP_BLOCK];
+	bool huge[PAGEMAP_BLOCK];	/* PAGE_IS_HUGE; the caller's to fill before flags are read */
 	/* Of those present; filled where pagemap_has_flags() and pagemap_has_counts(). */
 	uint64_t flags[PAGEMAP_BLOCK];
 	uint64_t counts[PAGEMAP_BLOCK];
@@ -72,8 +73,10 @@ int pagemap_scan(uint64_t start, uint64_t end, struct page_region *vec, unsigned
 /**
  * pagemap_read() - Entries of @nr pages from @start, at most PAGEMAP_BLOCK.
  * pagemap_read_frames() - Flags and counts of those entries that are present.
+ *
+ * Return: false if they can't be read; they are all 0 then.
  */
-void pagemap_read(struct pagemap_block *block, uint64_t start, unsigned int nr);
+bool pagemap_read(struct pagemap_block *block, uint64_t start, unsigned int nr);
 void pagemap_read_frames(struct pagemap_block *block, unsigned int nr);
 
 #endif

@@ -3,6 +3,7 @@
  * Makes memory of known shapes, and tells what the kernel says about each of their pages.
  *
  *     shapes FILE             all shapes, a checkpoint by SIGUSR1 in between, pages into FILE
+ *     shapes FILE no-scan     the same in a sandbox without PAGEMAP_SCAN
  *     shapes FILE unseen      mappings that vmtrace is not told of (inline system calls)
  *
  * FILE: "shape NAME START PAGES", "skip NAME WHY", and for each page that is there
@@ -12,14 +13,18 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -108,6 +113,27 @@ static void look(char *p, size_t pages)
 
 	for (i = 0; i < pages; i++)
 		(void)((volatile char *)p)[i * PAGE];
+}
+
+/* With a child that maps the whole as it is, but for some pages, and stays. */
+static void share_parts(char *p)
+{
+	int ready[2], done[2];
+	char c = 0;
+
+	if (pipe(ready) || pipe(done))
+		abort();
+	if (!fork()) {
+		close(done[1]);
+		madvise(p + 100 * PAGE, 20 * PAGE, MADV_DONTNEED);
+		touch(p, 200, 210, 1);
+		if (write(ready[1], &c, 1) != 1 || read(done[0], &c, 1) < 0)
+			_exit(1);
+		_exit(0);
+	}
+	close(done[0]);
+	if (read(ready[0], &c, 1) != 1)
+		abort();
 }
 
 /* With a child that has mapped half of it as well, and stays. */
@@ -207,6 +233,10 @@ static void make_huge(void)
 		madvise(p + 100 * PAGE, 20 * PAGE, MADV_DONTNEED);
 		add("thp-cut", p, HUGE_BYTES / PAGE);
 		p = map_huge(1);
+		touch(p, 0, HUGE_BYTES / PAGE, 1);
+		share_parts(p);
+		add("thp-shared", p, HUGE_BYTES / PAGE);
+		p = map_huge(1);
 		look(p, 1);
 		add("thp-zero", p, HUGE_BYTES / PAGE);
 	}
@@ -234,7 +264,12 @@ static void make_kept(void)
 		skip("guard", "no MADV_GUARD_INSTALL");
 	else
 		add("guard", p, 32);
-	p = mmap(NULL, HOLE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+}
+
+static void make_hole(void)
+{
+	char *p = mmap(NULL, HOLE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
 	if (p == MAP_FAILED) {
 		skip("hole", strerror(errno));
 		return;
@@ -399,6 +434,22 @@ static int make_unseen(void)
 	return fclose(out);
 }
 
+static void forbid_scan(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_ioctl, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)PAGEMAP_SCAN_, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog filter = { sizeof(code) / sizeof(*code), code };
+
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter))
+		abort();
+}
+
 int main(int argc, char **argv)
 {
 	int nr, nr_after;
@@ -408,12 +459,17 @@ int main(int argc, char **argv)
 	pagemap = open_file("/proc/self/pagemap");
 	kpageflags = open_file("/proc/kpageflags");
 	kpagecount = open_file("/proc/kpagecount");
-	if (argc > 2)
+	if (argc > 2 && !strcmp(argv[2], "unseen"))
 		return make_unseen();
+	if (argc > 2)
+		forbid_scan();
 	make_shared_with_child();
 	make_small(argv[1]);
 	make_huge();
 	make_kept();
+	/* Without PAGEMAP_SCAN a vast hole is looked at page by page. */
+	if (argc == 2)
+		make_hole();
 	make_swapped();
 	make_ksm();
 	memset(before, 1, sizeof(before));

@@ -8,6 +8,7 @@ The runs are decoded here, from TRACE.md, not by vmtrace-report.
 import contextlib
 import os
 import pathlib
+import re
 
 import harness
 from harness import case, expect, expect_equal
@@ -164,12 +165,11 @@ def compare(found, shapes, wanted, moved, visible):
             compare_page(at, found.pages[at], page, visible)
 
 
-@case
-def shapes(bench):
+def run_shapes(bench, *words):
     told = bench.work / "told"
     with a_huge_page(bench):
         bench.empty_work()
-        process = bench.start([bench.program, told], bench.preload(
+        process = bench.start([bench.program, told, *words], bench.preload(
             checkpoint="SIGUSR1", frames="checkpoint", follow="none"))
         expect_equal(process.wait(timeout=harness.TIMEOUT_S), 0, "status")
     trace = bench.only_trace()
@@ -186,6 +186,18 @@ def shapes(bench):
     there = {at for at in found[-1].pages for start, end in places.values() if start <= at < end}
     expect_equal(there, set(wanted), "pages at the end")
     print(f"{len(wanted)} pages of {len(places)} shapes are as the program saw them, {len(moved)} moved")
+    return by_signal[0]
+
+
+@case
+def shapes(bench):
+    run_shapes(bench)
+
+
+@case
+def no_scan(bench):
+    """As on a kernel before 6.7: each vma is read through."""
+    run_shapes(bench, "no-scan")
 
 
 @case
@@ -232,6 +244,20 @@ def sums(bench):
         trace.unlink()
 
 
+@case
+def children(bench):
+    """A child's trace tells its classes itself."""
+    script = "(cd / && exec /bin/ls -a) >/dev/null; (:); echo $(:)"
+    expect_equal(bench.run(["/bin/bash", "-c", script], bench.preload(frames="checkpoint")).status, 0, "status")
+    traces = bench.trace_files()
+    expect(len(traces) >= 4, f"{len(traces)} traces")
+    for trace in traces:
+        bench.check(trace)
+        for one in checkpoints(trace):
+            expect(one.end, f"no frames at {one.why} in {trace.name}")
+            check_sums(f"{trace.name} at {one.why}", one)
+
+
 def check_sums(name, last):
     end = last.end
     present = [page for page in last.pages.values() if int(page.cls["pagemap"], 16) & PRESENT]
@@ -253,13 +279,38 @@ def check_sums(name, last):
     print(line)
 
 
+def kernel_zones():
+    """(node, zone) -> the figures that don't change."""
+    zones, head = {}, None
+    for line in pathlib.Path("/proc/zoneinfo").read_text().splitlines():
+        match = re.match(r"Node (\d+), zone +(\S+)", line)
+        if match:
+            head = int(match[1]), match[2]
+            zones[head] = {}
+        match = re.match(r" +(spanned|present|managed) +(\d+)| +(start_pfn): +(\d+)", line)
+        if match:
+            zones[head].setdefault(match[1] or match[3], int(match[2] or match[4]))
+    return {name: zone for name, zone in zones.items() if zone.get("start_pfn")}
+
+
 def check_topology(last):
     top = last.topology
-    expect(top["zones"] or "zoneinfo" in top["unreadable"], "no zones, and no reason")
-    for zone in top["zones"]:
-        expect(zone["managed"] <= zone["present"] <= zone["spanned"], f"zone {zone}")
-    expect(top["slab"] or "slabinfo" in top["unreadable"], "no slabs, and no reason")
-    expect(top["nodes"] or "nodes" in top["unreadable"], "no nodes, and no reason")
+    zones = {(zone["node"], zone["zone"]): zone for zone in top["zones"]}
+    wanted = kernel_zones()
+    expect_equal(sorted(zones), sorted(wanted), "zones")
+    for name, zone in wanted.items():
+        expect_equal({key: zones[name][key] for key in zone}, zone, f"zone {name}")
+        expect(zones[name]["min"] <= zones[name]["low"] <= zones[name]["high"], f"watermarks of {zones[name]}")
+        expect(len(zones[name]["buddy"]) > 8 or "buddyinfo" in top["unreadable"], "free blocks")
+    folder = pathlib.Path("/sys/devices/system/node")
+    nodes = {int(path.name[4:]): (path / "cpulist").read_text().strip() for path in folder.glob("node[0-9]*")}
+    expect_equal({node["node"]: node["cpus"] for node in top["nodes"]}, nodes, "nodes and their CPUs")
+    for node in top["nodes"]:
+        expect(0 < node["free_bytes"] < node["total_bytes"], f"memory of {node}")
+    if "slabinfo" in top["unreadable"]:
+        expect_equal(top["unreadable"]["slabinfo"], "EACCES", "why there are no slabs")
+    else:
+        expect(top["slab"]["vm_area_struct"]["object_bytes"] > 100, f"slabs {top['slab']}")
 
 
 harness.main()
