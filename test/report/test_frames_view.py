@@ -435,8 +435,7 @@ def by_hand_text(report, trace):
             "resident      69.1 MiB    70.0 MiB  17699 pages; 16.0 KiB is no RSS: zero page, "
             "hugetlb, special",
             "swapped      400.0 KiB   400.0 KiB",
-            "scan       1.312 ms, 3 page faults; RSS 66.4 MiB before, 66.4 MiB after it: 3 pages "
-            "moved",
+            "scan       1.312 ms, 3 page faults; RSS 66.4 MiB before, 66.4 MiB after it (+3 pages)",
             "unreadable slabinfo (EACCES)",
             "7f0000000000-7f0004000000 rw-p   63.0 MiB   63.0 MiB   63.0 MiB   60.0 MiB  "
             "(anonymous)",
