@@ -35,7 +35,8 @@ static void add_topology(struct physmap *map, const struct rec_topology *top)
 {
 	size_t i;
 
-	if (map->nr_zones || map->nr_nodes || map->nr_slabs || map->unreadable)
+	/* A second one of the same checkpoint comes from a damaged trace. */
+	if (map->zones)
 		return;
 	map->zones = alloc_array(top->nr_zones, sizeof(*map->zones));
 	map->nodes = alloc_array(top->nr_nodes, sizeof(*map->nodes));

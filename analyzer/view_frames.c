@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "alloc.h"
+#include "frames_by.h"
 #include "frames_view.h"
 #include "json.h"
 
@@ -105,8 +106,10 @@ const struct view view_frames = {
 	.name = "frames",
 	.brief = "the physical memory behind each mapping at the last checkpoint",
 	.help = "  --limit N        the N largest mappings (10, with --json 10000; 0: all)\n"
-		"  --own            show vmtrace's mappings one by one (--json: always)\n",
+		"  --own            show vmtrace's mappings one by one (--json: always)\n"
+		FRAMES_BY_HELP,
 	.takes = "lo",
+	.with_by = &view_frames_by,
 	.start = frames_start,
 	.record = frames_record,
 	.text = frames_text,
