@@ -59,11 +59,7 @@ static enum wish wish_of(const char *frame, const char *module)
 	return frame_is_libc(module) || frame_is_malloc(frame) ? WISH_LIBC : WISH_LIBRARY;
 }
 
-/*
- * The innermost frame that is no mere support. Where there is none, as before main, the innermost of
- * the C++ library, or else the outermost there is.
- */
-static char *frame_of(struct trace *tr, uint32_t stack, bool wants_module)
+char *heap_wisher(struct trace *tr, uint32_t stack, bool wants_module)
 {
 	const struct stack_node *node = stacks_node(&tr->stacks, stack);
 	char *best = alloc_string("(no stack)");
@@ -125,7 +121,7 @@ static void add_sites(struct heap_groups *g, struct trace *tr)
 
 		group->stacks = 1;
 		if (g->by != HEAP_BY_STACK)
-			group->name = frame_of(tr, group->sum.stack, g->by == HEAP_BY_MODULE);
+			group->name = heap_wisher(tr, group->sum.stack, g->by == HEAP_BY_MODULE);
 	}
 	if (g->by != HEAP_BY_STACK)
 		join(g);

@@ -52,6 +52,13 @@ void heap_groups_sort(struct heap_groups *groups, enum heap_sort sort);
 
 void heap_groups_fini(struct heap_groups *groups);
 
+/*
+ * Who wanted the memory: the function, or module, of the innermost frame that is no mere support. Where
+ * there is none, as before main, the innermost of the C++ library, or else the outermost there is.
+ * Allocated.
+ */
+char *heap_wisher(struct trace *trace, uint32_t stack, bool wants_module);
+
 /* The greatest size that needs @bits bits. */
 uint64_t heap_class_max(unsigned int bits);
 

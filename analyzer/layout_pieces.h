@@ -17,6 +17,8 @@ struct layout_maker {
 	struct mm_call call;		/* file and name are not kept */
 	enum trace_origin origin;
 	uint32_t stack;
+	int64_t tid;
+	bool is_unseen;			/* the call was not captured; all else is 0 */
 };
 
 struct layout_pieces {
@@ -24,6 +26,8 @@ struct layout_pieces {
 	struct mm mm;			/* vma->event is the call */
 	struct table makers;		/* seq -> struct layout_maker */
 	size_t sweep_at;
+	bool wants_last;		/* who mapped a page last, by mremap and brk, too */
+	uint64_t brk;			/* with wants_last */
 };
 
 void layout_pieces_init(struct layout_pieces *pieces);
@@ -31,6 +35,12 @@ void layout_pieces_fini(struct layout_pieces *pieces);
 
 /* A call that succeeded. */
 void layout_pieces_note(struct layout_pieces *pieces, const struct rec_call *call);
+
+/*
+ * With wants_last, any record: calls that succeeded, and what was mapped unseen. What mremap moves is
+ * that call's then, and so is what it or brk adds.
+ */
+void layout_pieces_record(struct layout_pieces *pieces, const struct record *rec);
 
 /**
  * layout_pieces_at() - Who mapped the piece at @addr.

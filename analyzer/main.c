@@ -245,6 +245,12 @@ static int check_options(const struct command *cmd)
 			cmd->view->name, o->name);
 		return EXIT_UNUSABLE;
 	}
+	if (cmd->opt.has_by && cmd->view->takes_by &&
+	    !(cmd->view->takes_by & 1u << cmd->opt.heap_by)) {
+		fprintf(stderr, "vmtrace-report: the view '%s' has no '--by %s' (see --help)\n",
+			cmd->view->name, heap_by_names[cmd->opt.heap_by]);
+		return EXIT_UNUSABLE;
+	}
 	return EXIT_OK;
 }
 
@@ -281,6 +287,8 @@ static int run_view(struct command *cmd, int argc, char **argv)
 			argc == 1 ? usage_text : "");
 		return EXIT_UNUSABLE;
 	}
+	if (cmd->opt.has_by && cmd->view->with_by)
+		cmd->view = cmd->view->with_by;
 	status = check_options(cmd);
 	if (status != EXIT_OK)
 		return status;

@@ -53,6 +53,7 @@ static int take_heap_by(struct options *opt, const char *arg)
 	if (i < 0)
 		return bad_argument("by", arg);
 	opt->heap_by = i;
+	opt->has_by = true;
 	return 0;
 }
 

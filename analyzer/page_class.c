@@ -71,3 +71,13 @@ enum page_kind page_kind(const struct rec_page_class *c)
 		return PAGE_KIND_ANON;
 	return flags & KPF(PAGE_FLAG_SWAPBACKED) ? PAGE_KIND_SHMEM : PAGE_KIND_FILE;
 }
+
+bool page_is_in_rss(const struct rec_page_class *c)
+{
+	enum page_kind kind = page_kind(c);
+
+	if (kind == PAGE_KIND_SPECIAL)
+		return c->kpageflags & KPF(PAGE_FLAG_MMAP);
+	return page_is_present(c) && kind != PAGE_KIND_ZERO && kind != PAGE_KIND_HUGETLB &&
+	       kind != PAGE_KIND_GUARD;
+}

@@ -73,6 +73,13 @@ static inline bool page_is_swapped(const struct rec_page_class *c)
 	return c && (c->pagemap & (PM_SWAP | PM_GUARD)) == PM_SWAP;
 }
 
+/*
+ * page_is_in_rss() - Whether the kernel counts it among the resident pages of a process, as far as the
+ * class tells: the zero page and hugetlb are not, nor is what has no struct page. The pages of the vdso
+ * are reserved like those of devices, but mapped as any page.
+ */
+bool page_is_in_rss(const struct rec_page_class *c);
+
 /* All pages of a run have one frame: the zero page. The huge one has many. */
 static inline bool page_is_zero(const struct rec_page_class *c)
 {

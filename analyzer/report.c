@@ -124,6 +124,8 @@ static uint64_t heap_moment(const struct trace *tr)
 {
 	const struct moment *at = &tr->opt->at;
 
+	if (tr->has_heap_until)
+		return tr->heap_until;
 	if (at->kind == MOMENT_START)
 		return 0;
 	if (at->kind == MOMENT_TIME)

@@ -33,6 +33,7 @@ struct options {
 	uint64_t limit;			/* 0: all */
 	bool has_limit;
 	enum heap_by heap_by;
+	bool has_by;
 	enum heap_sort heap_sort;
 	bool has_heap_sort, timeline;
 	struct suppressions suppressions;
@@ -60,6 +61,8 @@ struct trace {
 	uint64_t nr_records[TRACE_NR_EVENTS];
 	uint64_t at_t;			/* when the last call up to opt->at was made */
 	uint64_t heap_t;		/* the moment that heap stands at */
+	uint64_t heap_until;		/* the moment at which a view wants it, if it has one of its own */
+	bool has_heap_until;
 	bool is_damaged;		/* reading ended with an error */
 	bool is_refused;		/* a view that was asked to fail found a reason */
 };
@@ -74,6 +77,8 @@ enum {
 /**
  * struct view - One way to look at a trace.
  * @takes:  the options it has beside the general ones, letters of main.c's table.
+ * @with_by: the view that takes its place with --by, or NULL.
+ * @takes_by: what that can be, bits by enum heap_by; 0: anything.
  * @start:  state for one trace; may run the trace on its own (VIEW_AGAIN).
  * @stop:   whether the trace ends for this view before @rec.
  * @record: called for each record after replay, stacks and heap took it.
@@ -83,7 +88,8 @@ enum {
  */
 struct view {
 	const char *name, *brief, *help, *takes;
-	unsigned int flags;
+	unsigned int flags, takes_by;
+	const struct view *with_by;
 	void *(*start)(struct trace *trace);
 	bool (*stop)(struct trace *trace, void *state, const struct record *rec);
 	void (*record)(struct trace *trace, void *state, const struct record *rec);

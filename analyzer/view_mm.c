@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * mm: the counters of the address space at each checkpoint, the shadow's beside the kernel's.
+ * mm: the counters of the address space at each checkpoint, the shadow's beside the kernel's; page
+ * tables, RSS and the kernel's objects at the last one with frames.
  */
 #include <inttypes.h>
 
 #include "alloc.h"
 #include "json.h"
+#include "mm_physical.h"
 #include "out.h"
 #include "report.h"
 #include "summary.h"
@@ -23,12 +25,16 @@ struct mm_view {
 	size_t nr, cap;
 	uint64_t nr_dropped;
 	char why[16];
+	struct mm_physical physical;
 };
 
 static void *mm_start(struct trace *tr)
 {
+	struct mm_view *v = alloc_zeroed(sizeof(*v));
+
 	(void)tr;
-	return alloc_zeroed(sizeof(struct mm_view));
+	mm_physical_init(&v->physical);
+	return v;
 }
 
 static void mm_record(struct trace *tr, void *state, const struct record *rec)
@@ -36,6 +42,7 @@ static void mm_record(struct trace *tr, void *state, const struct record *rec)
 	struct mm_view *v = state;
 	struct checkpoint *cp;
 
+	mm_physical_record(&v->physical, tr, rec);
 	if (rec->ev == TRACE_CHECKPOINT)
 		snprintf(v->why, sizeof(v->why), "%s", rec->checkpoint.why);
 	if (rec->ev != TRACE_MM)
@@ -99,6 +106,7 @@ static void mm_text(struct trace *tr, void *state)
 	if (v->nr_dropped)
 		fprintf(tr->out, "\n%" PRIu64 " checkpoints before the last one were left out\n",
 			v->nr_dropped);
+	mm_physical_print(&v->physical, tr->out);
 }
 
 static struct json_t *json_figure(const struct checkpoint *cp, unsigned int i)
@@ -144,6 +152,7 @@ static struct json_t *mm_json(struct trace *tr, void *state)
 	}
 	js_set(obj, "checkpoints", list);
 	js_set_u64(obj, "left_out", v->nr_dropped);
+	mm_physical_json(obj, &v->physical);
 	return obj;
 }
 
@@ -151,13 +160,14 @@ static void mm_free(void *state)
 {
 	struct mm_view *v = state;
 
+	mm_physical_fini(&v->physical);
 	alloc_free(v->list);
 	alloc_free(v);
 }
 
 const struct view view_mm = {
 	.name = "mm",
-	.brief = "the counters at each checkpoint, shadow beside kernel",
+	.brief = "the counters at each checkpoint, shadow beside kernel; page tables and RSS",
 	.help = "",
 	.takes = "",
 	.start = mm_start,

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "json.h"
+#include "frames_by.h"
 #include "layout.h"
 #include "report.h"
 
@@ -20,7 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const struct view *const views[] = {
 	&view_summary, &view_maps, &view_events, &view_mm, &view_heap, &view_leaks,
-	&view_fragmentation, &view_frames, &view_verify, &view_explain,
+	&view_fragmentation, &view_frames, &view_frames_by, &view_verify, &view_explain,
 };
 
 /* What traces in test/data have at these, and edges. */
