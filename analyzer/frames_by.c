@@ -163,6 +163,7 @@ void frames_by_record(struct frames_by *f, struct trace *tr, const struct record
 		add_line(f, tr, &rec->frames);
 	} else if (rec->ev == TRACE_FRAMES_END && !f->is_new) {
 		f->is_complete = true;
+		f->last = rec->frames_end;
 	}
 }
 
@@ -381,6 +382,8 @@ void frames_by_collect(struct frames_by *f, struct trace *tr)
 		add_pages(&f->all, &page, f->parts[i].start, f->parts[i].end);
 	}
 	alloc_free(blocks);
+	f->is_complete &= f->last.resident == f->all.resident / MM_PAGE_SIZE &&
+			  f->last.swapped == f->all.swapped / MM_PAGE_SIZE;
 	if (f->nr_rows)
 		qsort(f->rows, f->nr_rows, sizeof(*f->rows), by_resident);
 }

@@ -57,7 +57,9 @@ struct frames_by {
 	bool is_new;			/* a checkpoint began: its first line replaces what there is */
 	char why[16];
 
-	bool is_known, pfn_visible, is_complete;
+	bool is_known, pfn_visible;
+	bool is_complete;		/* by its end, which says how many pages there are */
+	struct rec_frames_end last;
 	uint64_t t, seq;		/* of the checkpoint's pages; of the last call before them */
 	struct frames_part *parts;	/* by address */
 	size_t nr_parts, cap_parts;

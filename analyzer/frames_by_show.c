@@ -80,7 +80,7 @@ static void print_totals(struct trace *tr, const struct frames_by *f)
 	out_name(tr->out, f->why);
 	fprintf(tr->out, ", after event %" PRIu64 "\n", f->seq);
 	if (!f->is_complete)
-		fputs("the checkpoint has no end: pages may be missing\n", tr->out);
+		fputs("the checkpoint is not complete: pages are missing\n", tr->out);
 	fprintf(tr->out, "resident %s, PSS %s, huge %s, swapped %s in %" PRIu64 " pages\n",
 		out_size(a, f->all.resident), text_if(b, f->has_pss, f->all.pss),
 		text_if(c, f->has_huge, f->all.huge), out_size(d, f->all.swapped), f->all.pages);
