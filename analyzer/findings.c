@@ -124,6 +124,20 @@ static void check_differences(struct findings *fs, const struct summary *s)
 		    "%" PRIu64 " changes of the map were not captured", n)->count = n;
 }
 
+static void check_frames(struct findings *fs, const struct summary *s)
+{
+	static const char *const kinds[] = {
+		[TRACE_FRAME_CAUSE_OUTSIDE] = "frames_outside",
+		[TRACE_FRAME_CAUSE_ANON_SHARED] = "frames_anon_shared",
+	};
+	int i;
+
+	for (i = 0; i < TRACE_NR_FRAME_CAUSES; i++)
+		if (s->frame_pages[i])
+			add(fs, FINDING_WARNING, kinds[i], "%" PRIu64 " pages %s", s->frame_pages[i],
+			    record_frame_cause_texts[i])->count = s->frame_pages[i];
+}
+
 static void check_capture(struct findings *fs, const struct trace *tr, const struct summary *s)
 {
 	const struct rec_header *h = &tr->header;
@@ -194,6 +208,7 @@ void findings_collect(struct findings *fs, struct trace *tr, const struct summar
 {
 	check_capture(fs, tr, s);
 	check_differences(fs, s);
+	check_frames(fs, s);
 	check_mappings(fs, &tr->replay.mm);
 	check_map_count(fs, tr, s);
 	check_heap(fs, tr);

@@ -14,18 +14,20 @@ void fragmentation_fini(struct fragmentation *f)
 {
 	heap_areas_fini(&f->areas);
 	heap_pages_fini(&f->pages);
-	layout_frames_fini(&f->frames);
+	physmaps_fini(&f->frames);
 	layout_pieces_fini(&f->pieces);
 }
 
-void fragmentation_note(struct fragmentation *f, const struct record *rec)
+static void note_call(struct fragmentation *f, const struct record *rec)
 {
 	if (rec->ev == TRACE_CALL && !rec->call.errno_name && rec->call.origin != TRACE_ORIGIN_SELF)
 		layout_pieces_note(&f->pieces, &rec->call);
-	if (rec->ev == TRACE_CHECKPOINT)
-		f->frames.is_new = true;
-	if (rec->ev == TRACE_FRAMES)
-		layout_frames_note(&f->frames, &rec->frames);
+}
+
+void fragmentation_note(struct fragmentation *f, struct trace *tr, const struct record *rec)
+{
+	note_call(f, rec);
+	physmaps_record(&f->frames, tr, rec);
 }
 
 /* Read the trace again, up to the moment at which the heap stands. */
@@ -42,7 +44,7 @@ static void go_to_moment(struct trace *tr, struct fragmentation *f)
 	while (reader_next(&tr->reader, &rec) > 0 && !moment_is_before(&at, &rec)) {
 		if (replay_record(&tr->replay, &rec, &why))
 			return;
-		fragmentation_note(f, &rec);
+		note_call(f, &rec);
 	}
 }
 
@@ -84,9 +86,9 @@ void fragmentation_collect(struct fragmentation *f, struct trace *tr)
 	size_t i, pos = 0;
 
 	go_to_moment(tr, f);
-	f->has_resident = tr->opt->at.kind == MOMENT_END && f->frames.is_known;
+	f->has_resident = tr->opt->at.kind == MOMENT_END && f->frames.now.is_known;
 	heap_areas_collect(&f->areas, &tr->replay.mm, &f->pieces,
-			   f->has_resident ? &f->frames : NULL);
+			   f->has_resident ? &f->frames.now : NULL, &tr->classes);
 	while (heap_next_block(&tr->heap, &pos, &block))
 		add_block(f, &block);
 	for (i = 0; i < f->areas.nr; i++) {

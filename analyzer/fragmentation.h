@@ -18,7 +18,7 @@ struct held {
 
 struct fragmentation {
 	struct layout_pieces pieces;
-	struct layout_frames frames;
+	struct physmaps frames;
 	struct heap_areas areas;
 	struct heap_pages pages;
 	struct held of_kind[HEAP_NR_AREAS], all;
@@ -31,8 +31,8 @@ struct fragmentation {
 void fragmentation_init(struct fragmentation *f);
 void fragmentation_fini(struct fragmentation *f);
 
-/* A record on the way to the moment; replay took it already. */
-void fragmentation_note(struct fragmentation *f, const struct record *rec);
+/* A record on the way to the end; replay took it already. */
+void fragmentation_note(struct fragmentation *f, struct trace *trace, const struct record *rec);
 
 /**
  * fragmentation_collect() - Fill in the rest, after the heap was run.

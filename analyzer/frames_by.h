@@ -32,7 +32,7 @@ enum frames_owner { FRAMES_OWNERS(FRAMES_OWNER_ID) FRAMES_NR_OWNERS };
 extern const char *const frames_owner_names[FRAMES_NR_OWNERS];
 
 /* Bytes, but for the pages on which they are: two rows may share one. */
-struct frames_sum {
+struct frames_owned {
 	uint64_t resident, huge, swapped, pages;
 	double pss;
 };
@@ -43,7 +43,7 @@ struct frames_row {
 	int64_t tid;
 	char *name;			/* of what has no stack; of a module or function; else NULL */
 	uint64_t stacks;
-	struct frames_sum sum;
+	struct frames_owned sum;
 	uint64_t next_page;		/* those below are counted */
 	size_t next;			/* of the same hash */
 };
@@ -71,7 +71,7 @@ struct frames_by {
 	struct frames_row *rows;	/* the one with most resident bytes first */
 	size_t nr_rows, cap_rows;
 	struct table row_of_key, row_of_hash;
-	struct frames_sum all;
+	struct frames_owned all;
 	bool has_blocks;		/* the heap was recorded, all of it */
 	bool has_pss, has_huge;		/* known of all pages */
 };
@@ -87,6 +87,6 @@ void frames_by_collect(struct frames_by *f, struct trace *trace);
 extern const struct view view_frames_by;
 #define FRAMES_BY_HELP \
 	"  --by WHAT        who owns the pages, by stack, module, function or thread\n" \
-	"  --limit N        with --by, show N owners (20; 0: all)\n"
+	"                   (--limit N: that many owners, 20 without it)\n"
 
 #endif

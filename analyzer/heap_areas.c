@@ -28,23 +28,16 @@ static enum heap_area_kind kind_of(const struct vma *vma, const struct layout_ma
 	return maker && maker->origin == TRACE_ORIGIN_LIBC ? HEAP_AREA_MAPPED : HEAP_AREA_OTHER;
 }
 
-static void add(struct heap_areas *a, enum heap_area_kind kind, const struct vma *vma,
-		const struct vma *part, const struct layout_frames *frames)
+static void add(struct heap_areas *a, enum heap_area_kind kind, const struct vma *part)
 {
-	const struct layout_resident *f = frames ? layout_frames_find(frames, vma) : NULL;
 	struct heap_area *area;
-	uint64_t huge;
 
 	a->list = alloc_grow(a->list, a->nr, &a->cap, sizeof(*a->list));
 	area = &a->list[a->nr++];
 	*area = (struct heap_area){ .kind = kind, .start = part->vm_start, .end = part->vm_end };
-	if (f)
-		layout_frames_share(frames, f, part->vm_start, part->vm_end,
-				    vma->vm_end - vma->vm_start, &area->resident, &huge);
 }
 
-static void add_pieces(struct heap_areas *a, const struct vma *vma, struct layout_pieces *pieces,
-		       const struct layout_frames *frames)
+static void add_pieces(struct heap_areas *a, const struct vma *vma, struct layout_pieces *pieces)
 {
 	struct vma part = *vma;
 
@@ -53,7 +46,7 @@ static void add_pieces(struct heap_areas *a, const struct vma *vma, struct layou
 								    vma->vm_end, &part.vm_end);
 
 		if (!is_thread_stack(maker))
-			add(a, kind_of(&part, maker), vma, &part, frames);
+			add(a, kind_of(&part, maker), &part);
 	}
 }
 
@@ -64,19 +57,23 @@ static bool is_candidate(const struct vma *vma)
 }
 
 void heap_areas_collect(struct heap_areas *a, const struct mm *mm, struct layout_pieces *pieces,
-			const struct layout_frames *frames)
+			const struct physmap *frames, const struct page_classes *classes)
 {
 	const struct vma *vma;
+	size_t i;
 
 	*a = (struct heap_areas){ 0 };
 	for (vma = mm->first; vma; vma = vma->vm_next) {
 		if (!is_candidate(vma))
 			continue;
 		if (!strcmp(vma_name(mm, vma), "[heap]"))
-			add(a, HEAP_AREA_BRK, vma, vma, frames);
+			add(a, HEAP_AREA_BRK, vma);
 		else
-			add_pieces(a, vma, pieces, frames);
+			add_pieces(a, vma, pieces);
 	}
+	for (i = 0; frames && i < a->nr; i++)
+		a->list[i].resident = layout_frames_sum(frames, classes, a->list[i].start,
+							a->list[i].end).anon;
 }
 
 void heap_areas_fini(struct heap_areas *a)

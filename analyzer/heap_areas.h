@@ -30,9 +30,9 @@ struct heap_areas {
 	size_t nr, cap;
 };
 
-/* @frames: those of the same moment, or NULL. */
+/* @frames: those of the same moment, or NULL; @classes: of their pages. */
 void heap_areas_collect(struct heap_areas *areas, const struct mm *mm, struct layout_pieces *pieces,
-			const struct layout_frames *frames);
+			const struct physmap *frames, const struct page_classes *classes);
 void heap_areas_fini(struct heap_areas *areas);
 
 /* The area that holds @addr, or NULL. */

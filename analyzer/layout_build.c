@@ -30,7 +30,7 @@ struct build {
 	struct trace trace;
 	struct layout_program program;
 	struct layout_pieces pieces;
-	struct layout_frames frames;
+	struct physmaps frames;
 	struct table site_of_stack;	/* stack -> uint64_t, index of the site */
 	bool was_started;
 	uint64_t own_at_start;
@@ -182,7 +182,7 @@ static void note_record(struct trace *tr, void *state, const struct record *rec)
 {
 	struct build *b = state;
 
-	(void)tr;
+	physmaps_record(&b->frames, tr, rec);
 	switch (rec->ev) {
 	case TRACE_CALL:
 		start(b);
@@ -193,12 +193,6 @@ static void note_record(struct trace *tr, void *state, const struct record *rec)
 			      !strcmp(rec->thread.op, "present");
 		if (!strcmp(rec->thread.op, "create"))
 			note_thread(b, rec->thread.stack);
-		break;
-	case TRACE_CHECKPOINT:
-		b->frames.is_new = true;
-		break;
-	case TRACE_FRAMES:
-		layout_frames_note(&b->frames, &rec->frames);
 		break;
 	case TRACE_MM:
 		b->has_page_tables = rec->mm.kernel.known[FIGURE_pgtables_bytes];
@@ -253,10 +247,10 @@ static void judge_vma(struct build *b, const struct vma *vma, const struct layou
 static void add_region(struct build *b, const struct vma *vma, uint64_t start, uint64_t end,
 		       const struct layout_maker *maker)
 {
-	const struct layout_resident *frames = layout_frames_find(&b->frames, vma);
+	struct layout_resident resident = layout_frames_sum(&b->frames.now, &b->trace.classes, start,
+							    end);
 	uint32_t site = maker ? site_of(b, maker->stack) : LAYOUT_NO_SITE;
 	struct layout_kind kind = kind_of(b, vma, maker);
-	uint64_t resident = 0, huge = 0;
 	struct layout_region *r;
 
 	if (start == vma->vm_start)
@@ -275,11 +269,8 @@ static void add_region(struct build *b, const struct vma *vma, uint64_t start, u
 	r->site = site;
 	r->is_merged = start != vma->vm_start;
 	r->bytes = exactly(end - start);
-	if (frames)
-		layout_frames_share(&b->frames, frames, start, end, vma->vm_end - vma->vm_start,
-				    &resident, &huge);
-	r->resident = exactly(resident);
-	r->huge = exactly(huge);
+	r->resident = exactly(resident.anon);
+	r->huge = exactly(resident.huge);
 	r->traces = 1;
 }
 
@@ -380,7 +371,7 @@ static void add_totals(struct build *b)
 	const struct vma *vma;
 
 	for (vma = replay->mm.first; vma; vma = vma->vm_next) {
-		const struct layout_resident *frames = layout_frames_find(&b->frames, vma);
+		struct layout_resident of;
 
 		if (vma->own) {
 			own++;
@@ -388,11 +379,10 @@ static void add_totals(struct build *b)
 		}
 		vmas++;
 		mapped += vma->vm_end - vma->vm_start;
-		if (frames) {
-			anon = add_capped(anon, frames->anon);
-			file = add_capped(file, frames->file);
-			huge = add_capped(huge, frames->huge);
-		}
+		of = layout_frames_sum(&b->frames.now, &b->trace.classes, vma->vm_start, vma->vm_end);
+		anon += of.anon;
+		file += of.file;
+		huge += of.huge;
 	}
 	set_total(b, LAYOUT_vmas, vmas);
 	set_total(b, LAYOUT_vmas_peak, replay->mm.map_count_peak > own ?
@@ -401,10 +391,10 @@ static void add_totals(struct build *b)
 	peak = replay->peak_vm * MM_PAGE_SIZE;
 	set_total(b, LAYOUT_mapped_peak_bytes, peak > b->own_at_start + mapped ?
 						       peak - b->own_at_start : mapped);
-	if (b->frames.is_known) {
-		set_total(b, LAYOUT_resident_anon_bytes, anon * MM_PAGE_SIZE);
-		set_total(b, LAYOUT_resident_file_bytes, file * MM_PAGE_SIZE);
-		set_total(b, LAYOUT_huge_bytes, huge * MM_PAGE_SIZE);
+	if (b->frames.now.is_known) {
+		set_total(b, LAYOUT_resident_anon_bytes, anon);
+		set_total(b, LAYOUT_resident_file_bytes, file);
+		set_total(b, LAYOUT_huge_bytes, huge);
 	}
 	if (b->has_page_tables)
 		set_total(b, LAYOUT_page_table_bytes, b->page_tables);
@@ -492,7 +482,7 @@ int layout_add_trace(struct layout *layout, struct reader *reader, unsigned int 
 	trace_close(&b->trace);
 	layout_pieces_fini(&b->pieces);
 	table_fini(&b->site_of_stack);
-	layout_frames_fini(&b->frames);
+	physmaps_fini(&b->frames);
 	alloc_free(b);
 	return ret;
 }

@@ -1,48 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The frames of the last checkpoint that has them: what is resident of each vma, and of a part of one.
+ * What is resident of a part of the address space, by the runs of the last checkpoint with frames.
  */
 #ifndef VMTRACE_ANALYZER_LAYOUT_FRAMES_H
 #define VMTRACE_ANALYZER_LAYOUT_FRAMES_H
 
-#include "record.h"
+#include "page_class.h"
+#include "physmap.h"
 
-/* Pages that are resident side by side, in frames side by side. */
-struct layout_run {
-	uint64_t start, end, pfn;
-};
-
-/* The last checkpoint's frames of one vma; pages. */
+/* Bytes; huge: of the anonymous ones. */
 struct layout_resident {
-	uint64_t start, end, anon, file, huge;
-	size_t first_run, nr_runs;	/* all that is resident, or none if that is not known */
-	uint64_t run_bytes, huge_run_bytes;
+	uint64_t anon, file, huge;
 };
 
-struct layout_frames {
-	struct layout_resident *list;	/* by address */
-	size_t nr, cap;
-	struct layout_run *runs;	/* of one vma after the other */
-	size_t nr_runs, cap_runs;
-	bool is_new;			/* a checkpoint began: its first line replaces what there is */
-	bool is_known;			/* there was one with frames */
-};
-
-void layout_frames_note(struct layout_frames *frames, const struct rec_frames *rec);
-void layout_frames_fini(struct layout_frames *frames);
-
-/* NULL: nothing of @vma is resident. */
-const struct layout_resident *layout_frames_find(const struct layout_frames *frames,
-						 const struct vma *vma);
-
-/**
- * layout_frames_share() - What of @f lies in [start, end), a part of its vma.
- * @of: size of the vma, bytes.
- *
- * By the runs of frames; where PFNs are hidden, or there are too many runs, in proportion.
- */
-void layout_frames_share(const struct layout_frames *frames, const struct layout_resident *f,
-			 uint64_t start, uint64_t end, uint64_t of, uint64_t *ret_anon,
-			 uint64_t *ret_huge);
+/* Of the runs' parts that lie in [start, end). What is in swap, and guard pages, are not resident. */
+struct layout_resident layout_frames_sum(const struct physmap *map,
+					 const struct page_classes *classes, uint64_t start,
+					 uint64_t end);
 
 #endif

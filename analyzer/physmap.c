@@ -71,8 +71,10 @@ static void add_frames(struct physmap *map, struct trace *tr, const struct rec_f
 
 	map->pfn_visible = rec->pfn_visible;
 	/* Lines come in order; a damaged trace's may not, and then can't be searched. */
-	if (last && rec->start < last->end)
+	if (last && rec->start < last->end) {
+		map->nr_left_out++;
 		return;
+	}
 	if (last && last->end == rec->start && vma && last->start >= vma->vm_start) {
 		last->end = rec->end;
 	} else {
@@ -150,7 +152,7 @@ const struct phys_vma *physmap_vma(const struct physmap *map, uint64_t addr)
 	return lo < map->nr_vmas && map->vmas[lo].start <= addr ? &map->vmas[lo] : NULL;
 }
 
-const struct rec_run *physmap_run(const struct physmap *map, uint64_t addr)
+size_t physmap_first_run(const struct physmap *map, uint64_t addr)
 {
 	size_t lo = 0, hi = map->nr_runs, mid;
 
@@ -161,7 +163,14 @@ const struct rec_run *physmap_run(const struct physmap *map, uint64_t addr)
 		else
 			lo = mid + 1;
 	}
-	return lo < map->nr_runs && map->runs[lo].va <= addr ? &map->runs[lo] : NULL;
+	return lo;
+}
+
+const struct rec_run *physmap_run(const struct physmap *map, uint64_t addr)
+{
+	size_t i = physmap_first_run(map, addr);
+
+	return i < map->nr_runs && map->runs[i].va <= addr ? &map->runs[i] : NULL;
 }
 
 const struct phys_zone *physmap_zone(const struct physmap *map, uint64_t pfn)

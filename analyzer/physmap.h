@@ -55,6 +55,7 @@ struct physmap {
 
 	struct rec_frame_diff *diffs;
 	size_t nr_diffs, cap_diffs;
+	uint64_t nr_left_out;		/* lines out of order: the trace is damaged */
 	bool has_end;
 	struct rec_frames_end end;
 };
@@ -73,6 +74,9 @@ void physmaps_fini(struct physmaps *maps);
 
 /* The vma that holds @addr and has pages of interest, or NULL. */
 const struct phys_vma *physmap_vma(const struct physmap *map, uint64_t addr);
+
+/* Index of the first run that ends above @addr; nr_runs if there is none. */
+size_t physmap_first_run(const struct physmap *map, uint64_t addr);
 
 /* The run that holds the page at @addr, or NULL. */
 const struct rec_run *physmap_run(const struct physmap *map, uint64_t addr);

@@ -22,6 +22,10 @@ const char *const record_origin_names[TRACE_NR_ORIGINS] = { TRACE_ORIGINS(NAME_O
 const char *const record_cause_names[TRACE_NR_CAUSES] = { TRACE_CAUSES(NAME_CAUSE) };
 #define NAME_FRAME_CAUSE(symbol, name) [TRACE_FRAME_CAUSE_##symbol] = name,
 const char *const record_frame_cause_names[TRACE_NR_FRAME_CAUSES] = { TRACE_FRAME_CAUSES(NAME_FRAME_CAUSE) };
+const char *const record_frame_cause_texts[TRACE_NR_FRAME_CAUSES] = {
+	[TRACE_FRAME_CAUSE_OUTSIDE] = "where the model has no mapping",
+	[TRACE_FRAME_CAUSE_ANON_SHARED] = "that are anonymous, in a shared mapping",
+};
 
 bool record_perms(const char *perms, uint64_t *ret_flags)
 {

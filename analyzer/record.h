@@ -172,7 +172,10 @@ struct rec_page_class {
 	bool has_kpageflags, has_mapcount, has_huge, huge;
 };
 
-enum { REC_ORDERS = 16 };
+enum {
+	REC_ORDERS = 16,
+	REC_ZONES = 4096,		/* more are refused: the kernel has 1,024 nodes of four or so */
+};
 
 struct rec_zone {
 	uint32_t node;
@@ -299,5 +302,7 @@ extern const char *const record_call_args[MM_OP_COUNT];
 extern const char *const record_origin_names[TRACE_NR_ORIGINS];
 extern const char *const record_cause_names[TRACE_NR_CAUSES];
 extern const char *const record_frame_cause_names[TRACE_NR_FRAME_CAUSES];
+/* What is said of the pages. */
+extern const char *const record_frame_cause_texts[TRACE_NR_FRAME_CAUSES];
 
 #endif

@@ -79,6 +79,8 @@ int decode_topology(struct decode *d, struct record *rec)
 	if (!js_is_array(zones) || (nodes && !js_is_array(nodes)) || (slabs && !js_is_object(slabs)))
 		return bad(d->err, "zones or nodes is not an array, or slab is not an object");
 	top->nr_zones = js_len(zones);
+	if (top->nr_zones > REC_ZONES)
+		return bad(d->err, "more than %d zones", REC_ZONES);
 	top->zones = scratch_alloc(d->scratch, top->nr_zones, sizeof(*top->zones));
 	for (i = 0; i < top->nr_zones; i++) {
 		if (!js_is_object(js_at(zones, i)))

@@ -12,6 +12,8 @@ struct summary {
 	uint64_t failed, lost, threads;
 	uint64_t predicted, predicted_right;
 	uint64_t differences[TRACE_NR_CAUSES], checks;
+	uint64_t frame_pages[TRACE_NR_FRAME_CAUSES];	/* that contradict the shadow, at most at once */
+	uint64_t frame_pages_now[TRACE_NR_FRAME_CAUSES];	/* of the checkpoint being read */
 	struct rec_figures shadow, kernel;	/* of the last mm line */
 	bool has_mm;
 	uint64_t peak_rss;

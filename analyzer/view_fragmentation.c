@@ -34,7 +34,7 @@ static void fragmentation_record(struct trace *tr, void *state, const struct rec
 {
 	/* Of another moment than the end is known only when the heap has been read. */
 	if (tr->opt->at.kind == MOMENT_END)
-		fragmentation_note(state, rec);
+		fragmentation_note(state, tr, rec);
 }
 
 static uint64_t nr_shown(const struct trace *tr, uint64_t nr)

@@ -42,6 +42,16 @@ static void note_mm(struct summary *s, const struct trace *tr, const struct rec_
 		s->peak_rss = mm->kernel.value[FIGURE_hiwater_rss_bytes];
 }
 
+/* What lasts is seen again at each checkpoint. */
+static void note_frame_diff(struct summary *s, const struct rec_frame_diff *diff)
+{
+	uint64_t *now = &s->frame_pages_now[diff->cause];
+
+	*now = diff->pages > UINT64_MAX - *now ? UINT64_MAX : *now + diff->pages;
+	if (*now > s->frame_pages[diff->cause])
+		s->frame_pages[diff->cause] = *now;
+}
+
 static void note_end(struct summary *s, const struct rec_end *end)
 {
 	static const struct { const char *name; size_t offset; } costs[] = {
@@ -71,6 +81,7 @@ static void summary_record(struct trace *tr, void *state, const struct record *r
 		break;
 	case TRACE_CHECKPOINT:
 		s->is_new_checkpoint = true;
+		memset(s->frame_pages_now, 0, sizeof(s->frame_pages_now));
 		break;
 	case TRACE_MM:
 		note_mm(s, tr, &rec->mm);
@@ -87,6 +98,9 @@ static void summary_record(struct trace *tr, void *state, const struct record *r
 		s->is_new_checkpoint = false;
 		s->resident += rec->frames.resident;
 		s->swapped += rec->frames.swapped;
+		break;
+	case TRACE_FRAME_DIFF:
+		note_frame_diff(s, &rec->frame_diff);
 		break;
 	case TRACE_EXEC:
 		s->ends_with_exec = !rec->exec.errno_name;

@@ -14,6 +14,7 @@ enum { DEFAULT_DETAILS = 1000 };
 
 struct verify {
 	uint64_t by_cause[TRACE_NR_CAUSES];
+	uint64_t by_frame_cause[TRACE_NR_FRAME_CAUSES];
 	uint64_t checks, nr, nr_shown;
 	struct json_t *list;		/* with --json: the details */
 	bool has_title;
@@ -75,6 +76,16 @@ static void print_diff(struct trace *tr, const struct record *rec)
 	print_vmas(tr, "kernel", diff->kernel, diff->nr_kernel);
 }
 
+static void print_frame_diff(struct trace *tr, const struct record *rec)
+{
+	const struct rec_frame_diff *diff = &rec->frame_diff;
+	char time[OUT_SIZE_MAX];
+
+	fprintf(tr->out, "%s s, frames: %s in %" PRIx64 "-%" PRIx64 ": %" PRIu64 " pages %s\n",
+		out_time(time, rec->t), record_frame_cause_names[diff->cause], diff->start, diff->end,
+		diff->pages, record_frame_cause_texts[diff->cause]);
+}
+
 static struct json_t *json_vmas(const struct vma_desc *desc, size_t nr)
 {
 	struct json_t *list = js_array();
@@ -107,6 +118,34 @@ static struct json_t *json_diff(const struct record *rec)
 	return obj;
 }
 
+static struct json_t *json_frame_diff(const struct record *rec)
+{
+	const struct rec_frame_diff *diff = &rec->frame_diff;
+	struct json_t *obj = js_object();
+
+	js_set_u64(obj, "t", rec->t);
+	js_set_str(obj, "frame_cause", record_frame_cause_names[diff->cause]);
+	js_set_hex(obj, "start", diff->start);
+	js_set_hex(obj, "end", diff->end);
+	js_set_u64(obj, "pages", diff->pages);
+	return obj;
+}
+
+static void show_detail(struct trace *tr, struct verify *v, const struct record *rec)
+{
+	bool is_frames = rec->ev == TRACE_FRAME_DIFF;
+
+	if (v->list) {
+		js_append(v->list, is_frames ? json_frame_diff(rec) : json_diff(rec));
+		return;
+	}
+	print_title(tr, v);
+	if (is_frames)
+		print_frame_diff(tr, rec);
+	else
+		print_diff(tr, rec);
+}
+
 static void verify_record(struct trace *tr, void *state, const struct record *rec)
 {
 	uint64_t max = tr->opt->has_limit ? tr->opt->limit : DEFAULT_DETAILS;
@@ -116,19 +155,17 @@ static void verify_record(struct trace *tr, void *state, const struct record *re
 		v->checks = rec->verify.checks;
 	if (rec->ev == TRACE_END && rec->end.checks > v->checks)
 		v->checks = rec->end.checks;
-	if (rec->ev != TRACE_DIFF)
+	if (rec->ev != TRACE_DIFF && rec->ev != TRACE_FRAME_DIFF)
 		return;
 	v->nr++;
-	v->by_cause[rec->diff.cause]++;
+	if (rec->ev == TRACE_DIFF)
+		v->by_cause[rec->diff.cause]++;
+	else
+		v->by_frame_cause[rec->frame_diff.cause]++;
 	if (max && v->nr_shown >= max)
 		return;
 	v->nr_shown++;
-	if (v->list) {
-		js_append(v->list, json_diff(rec));
-		return;
-	}
-	print_title(tr, v);
-	print_diff(tr, rec);
+	show_detail(tr, v, rec);
 }
 
 double verify_score(const uint64_t *differences, uint64_t checks)
@@ -155,6 +192,10 @@ static void verify_text(struct trace *tr, void *state)
 		if (v->by_cause[i])
 			fprintf(tr->out, "  %-14s %" PRIu64 "\n", record_cause_names[i],
 				v->by_cause[i]);
+	for (i = 0; i < TRACE_NR_FRAME_CAUSES; i++)
+		if (v->by_frame_cause[i])
+			fprintf(tr->out, "  %-14s %" PRIu64 " of frames\n", record_frame_cause_names[i],
+				v->by_frame_cause[i]);
 	fprintf(tr->out, "replay: %" PRIu64 " of %" PRIu64 " checks agree", tr->replay.nr_checked -
 		tr->replay.nr_diverged, tr->replay.nr_checked);
 	if (tr->replay.nr_diverged)
@@ -165,16 +206,21 @@ static void verify_text(struct trace *tr, void *state)
 static struct json_t *verify_json(struct trace *tr, void *state)
 {
 	struct json_t *obj = js_object(), *causes = js_object(), *replay = js_object();
+	struct json_t *frames = js_object();
 	struct verify *v = state;
 	unsigned int i;
 
 	for (i = 0; i < TRACE_NR_CAUSES; i++)
 		if (v->by_cause[i])
 			js_set_u64(causes, record_cause_names[i], v->by_cause[i]);
+	for (i = 0; i < TRACE_NR_FRAME_CAUSES; i++)
+		if (v->by_frame_cause[i])
+			js_set_u64(frames, record_frame_cause_names[i], v->by_frame_cause[i]);
 	js_set_str(obj, "mode", tr->header.verify_mode);
 	js_set_str(obj, "source", tr->header.verify_source);
 	js_set_u64(obj, "checks", v->checks);
 	js_set(obj, "differences", causes);
+	js_set(obj, "frame_differences", frames);
 	js_set(obj, "score", js_real(verify_score(v->by_cause, v->checks)));
 	js_set_u64(replay, "checks", tr->replay.nr_checked);
 	js_set_u64(replay, "diverged", tr->replay.nr_diverged);

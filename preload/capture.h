@@ -97,8 +97,9 @@ void capture_realloc(const void *block, size_t size, const void *old, uint64_t r
 
 /* Before realloc() of @block: when that was, 0 if it is none of the blocks recorded. */
 uint64_t capture_release(const void *block);
-/* It was a free(). */
-void capture_freed(const void *block, uint64_t released_ns);
+/* What a function like realloc() has returned for @old, which may be NULL. */
+void capture_reallocated(const void *block, size_t size, const void *old, uint64_t released_ns,
+			 const void *frame);
 /* It has failed: the block lives on. */
 void capture_keep(const void *block, uint64_t released_ns);
 

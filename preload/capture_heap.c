@@ -24,10 +24,11 @@
 static __attribute__((noinline)) void pass_by(const struct thread_local_state *self)
 {
 	struct walk_frame from;
+	uint64_t rule;
 	void *caller;
 
 	walk_from(&from, __builtin_frame_address(0));
-	if (!self->unwinding || !walk_partly(&from, from.sp + HOOK_BYTES, &caller, 1) ||
+	if (!self->unwinding || !walk_partly(&from, from.sp + HOOK_BYTES, &caller, 1, &rule) ||
 	    modules_origin((uintptr_t)caller) != TRACE_ORIGIN_SELF)
 		recorder_lost("heap", "guard", 1);
 }
@@ -115,7 +116,7 @@ static inline bool has_taken(const void *block)
 
 uint64_t capture_release(const void *block)
 {
-	return has_taken(block) ? clock_before_release() | 1 : 0;
+	return block && has_taken(block) ? clock_before_release() | 1 : 0;
 }
 
 void capture_keep(const void *block, uint64_t released_ns)
@@ -243,12 +244,6 @@ void capture_free(const void *block)
 	end(self);
 }
 
-void capture_freed(const void *block, uint64_t released_ns)
-{
-	if (released_ns)
-		record_free(block, released_ns);
-}
-
 void capture_realloc(const void *block, size_t size, const void *old, uint64_t released_ns,
 		     const void *frame)
 {
@@ -272,4 +267,18 @@ void capture_realloc(const void *block, size_t size, const void *old, uint64_t r
 			    stack_of(t, frame), (uint64_t)(uintptr_t)old,
 			    now > released_ns ? now - released_ns : 0);
 	leave(self);
+}
+
+void capture_reallocated(const void *block, size_t size, const void *old, uint64_t released_ns,
+			 const void *frame)
+{
+	if (block) {
+		capture_realloc(block, size, old, released_ns, frame);
+	} else if (size || !old) {
+		capture_keep(old, released_ns);
+		capture_alloc(NULL, size, 0, frame);
+	} else if (released_ns) {
+		/* In glibc realloc(p, 0) is free(p); where it is not, there is a new block. */
+		record_free(old, released_ns);
+	}
 }

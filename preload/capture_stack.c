@@ -105,15 +105,25 @@ static bool find_mapping(uintptr_t addr, uintptr_t *ret_start, uintptr_t *ret_en
 	return find_vma_with(VM_READ, addr, ret_start, ret_end);
 }
 
-/* By rule alone if the unwinder can't be used now. @t may be NULL, without memory. */
+/* What can be read of the stack for sure: on one that is not the thread's own, the rest of the page. */
+static uintptr_t readable_end(const struct thread *t, uintptr_t sp)
+{
+	return t && thread_is_on_own_stack(t, sp) ? t->own_high : (sp | (MM_PAGE_SIZE - 1)) + 1;
+}
+
+/*
+ * By rule alone if the unwinder can't be used now, or must not see what is behind the last frame found
+ * so. @t may be NULL, without memory.
+ */
 static int unwind(struct thread *t, const struct walk_frame *from, void **ips, int max, bool *ret_cut)
 {
 	int nr, err = errno;
+	uint64_t rule;
 
-	if (!thread_gate_enter(t)) {
+	nr = walk_partly(from, readable_end(t, from->sp), ips, max, &rule);
+	if (rule & CFI_MALFORMED || !thread_gate_enter(t)) {
 		*ret_cut = true;
-		return t && thread_is_on_own_stack(t, from->sp) ?
-			       walk_partly(from, t->own_high, ips, max) : 0;
+		return nr;
 	}
 	tls.unwinding = true;
 	nr = unwind_stack(ips, max, ret_cut);

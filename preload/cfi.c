@@ -10,6 +10,8 @@
 #include <dlfcn.h>
 #include <string.h>
 
+#include "cfi_check.h"
+#include "cfi_read.h"
 #include "modules.h"
 #include "next.h"
 
@@ -20,27 +22,10 @@
 #define REG_RA 16
 #define NR_REMEMBERED 8
 
-/* Encodings of pointers. */
-#define PE_SDATA4_PCREL 0x1b
-#define PE_SDATA4_DATAREL 0x3b
-#define PE_UDATA4 0x03
-#define PE_OMIT 0xff
-
 uint64_t cfi_table[1u << CFI_TABLE_BITS];
 uint32_t cfi_forgotten;
 
 static cfi_mapping_fn *find_mapping;
-
-/* What may be read of an object's unwind information. */
-struct section {
-	const unsigned char *header, *start, *end;
-};
-
-/* Bytes to be read, never beyond @end; after that all reads give 0 and the end is remembered. */
-struct cursor {
-	const unsigned char *p, *end;
-	bool is_short;
-};
 
 /* One row of the table that the instructions describe. Offsets from the cfa, in bytes. */
 struct row {
@@ -59,59 +44,6 @@ struct program {
 	unsigned int nr_remembered;
 	bool is_odd;		/* an instruction that is not understood */
 };
-
-static uint64_t take(struct cursor *c, unsigned int bytes)
-{
-	uint64_t value = 0;
-
-	if ((size_t)(c->end - c->p) < bytes) {
-		c->is_short = true;
-		c->p = c->end;
-		return 0;
-	}
-	memcpy(&value, c->p, bytes);
-	c->p += bytes;
-	return value;
-}
-
-static uint64_t take_uleb(struct cursor *c)
-{
-	uint64_t value = 0, byte;
-	unsigned int shift = 0;
-
-	do {
-		byte = take(c, 1);
-		if (shift < 64)
-			value |= (byte & 0x7f) << shift;
-		shift += 7;
-	} while (byte & 0x80);
-	return value;
-}
-
-static int64_t take_sleb(struct cursor *c)
-{
-	uint64_t value = 0, byte;
-	unsigned int shift = 0;
-
-	do {
-		byte = take(c, 1);
-		if (shift < 64)
-			value |= (byte & 0x7f) << shift;
-		shift += 7;
-	} while (byte & 0x80);
-	if (byte & 0x40 && shift < 64)
-		value |= ~0ull << shift;
-	return (int64_t)value;
-}
-
-static void skip(struct cursor *c, uint64_t bytes)
-{
-	if (bytes > (size_t)(c->end - c->p)) {
-		c->is_short = true;
-		bytes = (size_t)(c->end - c->p);
-	}
-	c->p += bytes;
-}
 
 /* A register's rule changes to: saved at @offset from the cfa. */
 static void save(struct row *row, uint64_t reg, int64_t offset)
@@ -317,18 +249,6 @@ static bool read_augmentation(struct cursor *c, const char *letters)
 	return encoding == PE_SDATA4_PCREL && !data.is_short;
 }
 
-/* A record's contents, behind its length. Return: false if it is no ordinary one. */
-static bool open_record(struct cursor *ret, const unsigned char *record, const unsigned char *limit)
-{
-	struct cursor c = { record, limit, false };
-	uint64_t length = take(&c, 4);
-
-	if (c.is_short || !length || length >= 0xfffffff0 || length > (size_t)(limit - c.p))
-		return false;
-	*ret = (struct cursor){ c.p, c.p + length, false };
-	return true;
-}
-
 static bool read_cie(struct program *prog, const unsigned char *cie, const unsigned char *limit)
 {
 	const char *letters;
@@ -380,27 +300,20 @@ static const unsigned char *find_fde(const struct section *section, uintptr_t ad
 {
 	const unsigned char *header = section->header, *fde;
 	const int32_t *table;
-	int64_t wanted = (int64_t)(addr - (uintptr_t)header);
-	uint32_t nr, low = 0, high, mid;
+	uint32_t nr, i;
 
-	if (section->end - header < 12 || header[0] != 1 || header[1] == PE_OMIT ||
-	    (header[1] & 0x0f) != 0x0b || header[2] != PE_UDATA4 || header[3] != PE_SDATA4_DATAREL)
+	if (section->end - header < CFI_HEADER_BYTES || header[0] != 1 || header[1] == PE_OMIT ||
+	    (header[1] & PE_FORMAT) != PE_SDATA4 || header[2] != PE_UDATA4 ||
+	    header[3] != PE_SDATA4_DATAREL)
 		return NULL;
 	memcpy(&nr, header + 8, sizeof(nr));
-	if (nr > (size_t)(section->end - header - 12) / 8)
+	if (nr > (size_t)(section->end - header - CFI_HEADER_BYTES) / 8)
 		return NULL;
-	table = (const int32_t *)(const void *)(header + 12);
-	high = nr;
-	while (low < high) {
-		mid = low + (high - low) / 2;
-		if (table[2 * mid] <= wanted)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	if (!low)
+	table = (const int32_t *)(const void *)(header + CFI_HEADER_BYTES);
+	i = cfi_search(table, nr, (int64_t)(addr - (uintptr_t)header));
+	if (!i)
 		return NULL;
-	fde = header + table[2 * (low - 1) + 1];
+	fde = header + table[2 * (i - 1) + 1];
 	return fde >= section->start && fde < section->end ? fde : NULL;
 }
 
@@ -459,7 +372,7 @@ static uint64_t look_up(uintptr_t ip)
 	fde = find_fde(&section, ip - 1);
 	memset(&prog, 0, sizeof(prog));
 	if (!fde || !read_fde(&prog, fde, &section, ip - 1))
-		return CFI_NOT_SIMPLE;
+		return CFI_NOT_SIMPLE | (cfi_is_sound(&section, ip - 1, find_mapping) ? 0 : CFI_MALFORMED);
 	return encode(&prog.row);
 }
 

@@ -31,6 +31,7 @@ enum {
 	CFI_BOTTOM = 1u << 25,		/* nothing is above it: the outermost frame */
 	CFI_NOT_SIMPLE = 1u << 26,	/* or not known: something else must unwind it */
 	CFI_OWN = 1u << 27,		/* vmtrace's code: no frame of the program */
+	CFI_MALFORMED = 1u << 28,	/* not simple, and dangerous to look at (cfi_check.h) */
 };
 
 #define CFI_CFA_WORDS(rule) ((rule) & 0xffff)

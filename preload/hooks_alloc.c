@@ -156,28 +156,13 @@ ALLOCATORS(ALLOCATOR)
 	}
 DEALLOCATORS(DEALLOCATOR)
 
-/* As realloc() in hooks_heap.c: for a size of 0 comes a block, or the old one was freed. */
 static void *reallocate(returns_block *next_function, size_t size, word a, word b, word c,
 			const void *frame)
 {
-	void *old = (void *)a, *p;
-	uint64_t released;
+	uint64_t released = capture_release((void *)a);
+	void *p = next_function(a, b, c);
 
-	if (!old) {
-		p = next_function(a, b, c);
-		capture_alloc(p, size, 0, frame);
-		return p;
-	}
-	released = capture_release(old);
-	p = next_function(a, b, c);
-	if (p) {
-		capture_realloc(p, size, old, released, frame);
-	} else if (size) {
-		capture_keep(old, released);
-		capture_alloc(NULL, size, 0, frame);
-	} else {
-		capture_freed(old, released);
-	}
+	capture_reallocated(p, size, (void *)a, released, frame);
 	return p;
 }
 

@@ -116,22 +116,9 @@ EXPORT void *realloc(void *old, size_t size)
 		return move_from_pool(old, size);
 	if (!ready())
 		return pool_alloc(size, 0);
-	if (!old) {
-		p = next.realloc_(NULL, size);
-		capture_alloc(p, size, 0, FRAME);
-		return p;
-	}
 	released = capture_release(old);
 	p = next.realloc_(old, size);
-	if (p) {
-		capture_realloc(p, size, old, released, FRAME);
-	} else if (size) {
-		capture_keep(old, released);
-		capture_alloc(NULL, size, 0, FRAME);
-	} else {
-		/* In glibc realloc(p, 0) is free(p); where it is not, there is a new block. */
-		capture_freed(old, released);
-	}
+	capture_reallocated(p, size, old, released, FRAME);
 	return p;
 }
 

@@ -5,7 +5,6 @@
 #include <limits.h>
 #include <signal.h>
 #include <sys/syscall.h>
-#include <time.h>
 
 #include "sys.h"
 #include "thread.h"
@@ -72,12 +71,11 @@ static void drop(void)
 /* With the lock held, on return as well. Bounded: the fork may be waiting for what the caller holds. */
 static void let_forks_go(void)
 {
-	const struct timespec ms = { 0, 1000000 };
 	unsigned int tries;
 
 	for (tries = 0; lock_is_lent() && tries < LENT_TRIES; tries++) {
 		drop();
-		sys_call(SYS_nanosleep, (long)&ms, 0, 0, 0, 0, 0);
+		sys_sleep_ms();
 		take();
 	}
 }

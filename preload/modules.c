@@ -6,8 +6,6 @@
 #include <link.h>
 #include <pthread.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <time.h>
 
 #include "bridge.h"
 #include "capture.h"
@@ -265,16 +263,15 @@ static void find_list_lock(void)
 
 bool modules_take_loader(void)
 {
-	const struct timespec ms = { 0, 1000000 };
 	unsigned int i;
 
 	for (i = 0; list_lock && pthread_mutex_trylock((pthread_mutex_t *)(uintptr_t)list_lock); i++) {
 		if (i == 2 * LOADER_TRIES)
 			return false;
 		if (i < LOADER_TRIES)
-			sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+			sys_yield();
 		else
-			sys_call(SYS_nanosleep, (long)&ms, 0, 0, 0, 0, 0);
+			sys_sleep_ms();
 	}
 	return true;
 }

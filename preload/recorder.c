@@ -127,6 +127,8 @@ static bool next_main_chunk(size_t want)
 		chunk = zsink_last_chunk(&size);
 	if (!chunk)
 		return false;
+	if (main_chunk)
+		sink_retire(main_chunk, main_size);
 	main_chunk = chunk;
 	main_size = size;
 	main_len = 0;
@@ -323,7 +325,9 @@ void heap_stream_flush(struct heap_stream *s)
 	if (s->chunk && s->len) {
 		if (zsink_is_on())
 			complete(s, NULL);
-		else if (!sink_is_file() && !sink_stream(s->chunk, s->len))
+		else if (sink_is_file())
+			sink_retire(s->chunk, s->size);
+		else if (!sink_stream(s->chunk, s->len))
 			recorder_lost("heap", sink_why(), s->nr_ops);
 	}
 	if (sink_is_file())

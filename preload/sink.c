@@ -610,6 +610,15 @@ static bool retire(uint64_t start, uint64_t end)
 	return true;
 }
 
+/* The others go together, with what follows them. */
+void sink_retire(const char *chunk, size_t size)
+{
+	uint64_t start = (uint64_t)(chunk - sink.window);
+
+	if (start < sink.retired)
+		(void)retire(start, start + size);
+}
+
 char *sink_chunk(size_t want, size_t *ret_size)
 {
 	size_t size = (want + 4095) & ~(size_t)4095;
@@ -617,7 +626,7 @@ char *sink_chunk(size_t want, size_t *ret_size)
 
 	if (zsink_is_on())
 		return zsink_chunk(want, ret_size);
-	/* A chunk still in use comes back page by page; to look for those would cost more. */
+	/* What is still in use comes back page by page, until sink_retire(). */
 	if (sink.length - sink.retired >= RETIRE_BYTES && retire(sink.retired, sink.length))
 		sink.retired = sink.length;
 	if (!lengthen(size))

@@ -102,6 +102,18 @@ int sys_gettid(void)
 	return (int)sys_call(SYS_gettid, 0, 0, 0, 0, 0, 0);
 }
 
+void sys_sleep_ms(void)
+{
+	const struct timespec ms = { 0, 1000000 };
+
+	sys_call(SYS_nanosleep, (long)&ms, 0, 0, 0, 0, 0);
+}
+
+void sys_yield(void)
+{
+	sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+}
+
 uint64_t sys_brk(uint64_t addr)
 {
 	return (uint64_t)sys_call(SYS_brk, (long)addr, 0, 0, 0, 0, 0);

@@ -60,6 +60,8 @@ int sys_fcntl(int fd, int cmd, long arg);
 int sys_getpid(void);
 int sys_getppid(void);
 int sys_gettid(void);
+void sys_sleep_ms(void);		/* for one */
+void sys_yield(void);
 uint64_t sys_brk(uint64_t addr);
 int sys_getrlimit(int resource, uint64_t *ret_soft);
 

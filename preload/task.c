@@ -40,13 +40,21 @@ void task_init(void)
 	pthread_atfork(task_libc_fork_prepare, task_libc_fork_parent, task_libc_fork_child);
 }
 
-bool task_is_fork(long nr, uint64_t first_arg)
+/* Of clone() and clone3(); what can't be read has none that matter, and fails. */
+static uint64_t clone_flags(long nr, uint64_t first_arg)
 {
 	uint64_t flags = first_arg;
 
 	if (nr == SYS_clone3 &&
 	    sys_read_user(&flags, (const void *)first_arg, sizeof(flags)) != sizeof(flags))
-		return false;
+		return CLONE_FILES;
+	return flags;
+}
+
+bool task_is_fork(long nr, uint64_t first_arg)
+{
+	uint64_t flags = clone_flags(nr, first_arg);
+
 	return nr == SYS_fork || ((nr == SYS_clone || nr == SYS_clone3) && !(flags & (CLONE_VM | CLONE_FILES)));
 }
 
@@ -173,11 +181,8 @@ static void begin_fork_at_site(void)
 void task_clone_enter(long nr, uint64_t first_arg)
 {
 	const uint64_t shares = CLONE_VM | CLONE_VFORK;
-	uint64_t flags = first_arg;
+	uint64_t flags = clone_flags(nr, first_arg);
 
-	if (nr == SYS_clone3 &&
-	    sys_read_user(&flags, (const void *)first_arg, sizeof(flags)) != sizeof(flags))
-		flags = 0;
 	/* A new thread is known by its TLS, which is as it was made. */
 	(void)thread_tid();
 	tls.clone_shares = !tls.vfork_child && (flags & (shares | CLONE_SETTLS)) == shares;

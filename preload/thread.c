@@ -8,7 +8,6 @@
 #include <pthread.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <time.h>
 
 #include "arena.h"
 #include "capture.h"
@@ -64,19 +63,6 @@ void thread_abandon(void)
 	/* Under the lock, and inside the gate, signals are blocked: no jump can come from there. */
 	if (tls.depth && !tls.locked)
 		tls.depth = 0;
-}
-
-bool thread_enter(void)
-{
-	if (tls.depth)
-		return false;
-	tls.depth = 1;
-	return true;
-}
-
-void thread_leave(void)
-{
-	tls.depth = 0;
 }
 
 void thread_init(void)
@@ -157,13 +143,6 @@ struct thread *thread_self(void)
 	return state->thread;
 }
 
-static void sleep_ms(void)
-{
-	const struct timespec ms = { 0, 1000000 };
-
-	sys_call(SYS_nanosleep, (long)&ms, 0, 0, 0, 0, 0);
-}
-
 static bool pass_gate(struct thread *t)
 {
 	unsigned int i;
@@ -173,7 +152,7 @@ static bool pass_gate(struct thread *t)
 		if (!__atomic_load_n(&gate_closed, __ATOMIC_SEQ_CST))
 			break;
 		__atomic_store_n(&t->in_gate, 0, __ATOMIC_SEQ_CST);
-		sleep_ms();
+		sys_sleep_ms();
 	}
 	if (t && i == GATE_WAIT)
 		return false;
@@ -238,9 +217,9 @@ bool thread_gate_close(void)
 				__atomic_load_n(&t->in_gate, __ATOMIC_SEQ_CST);
 		lock_drop(&state);
 		if (busy && tries < GATE_WAIT)
-			sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+			sys_yield();
 		else if (busy)
-			sleep_ms();
+			sys_sleep_ms();
 	}
 	tls.lends = lends;
 	return !busy;
@@ -304,7 +283,7 @@ static bool is_at_rest(const struct thread *t, unsigned int *time)
 			return true;
 		if (!*time)
 			return false;
-		sleep_ms();
+		sys_sleep_ms();
 	}
 }
 

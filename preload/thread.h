@@ -104,9 +104,6 @@ static inline bool thread_is_in_other_process(void)
 void thread_init(void);
 /* Tid of the caller, cached. */
 int thread_tid(void);
-/* Into vmtrace's own code, and out again. Return: false inside another hook. */
-bool thread_enter(void);
-void thread_leave(void);
 /* A signal handler jumps out of the hook it interrupted: the guard goes with it. */
 void thread_abandon(void);
 

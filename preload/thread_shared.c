@@ -121,7 +121,7 @@ void thread_turn_take(void)
 		if (__atomic_compare_exchange_n(&turn, &seen, 1, false, __ATOMIC_ACQUIRE,
 						__ATOMIC_RELAXED))
 			break;
-		sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
+		sys_yield();
 	}
 	tls.has_turn = true;
 }

@@ -47,6 +47,8 @@ static bool has_info(const struct bridge_frame *at)
 	unw_proc_info_t info;
 	bool has;
 
+	if (cfi_rule(at->ip) & CFI_MALFORMED)
+		return false;
 	if (facts & (BRIDGE_HAS_INFO | BRIDGE_HAS_NO_INFO))
 		return facts & BRIDGE_HAS_INFO;
 	has = !unw_get_proc_info_by_ip(unw_local_addr_space, at->ip - 1, &info, NULL);
@@ -134,6 +136,8 @@ static __attribute__((noinline)) int walk_stack(void **ips, int max, bool *ret_e
 		return 0;
 	while (n < max && read_frame(&cursor, &at)) {
 		ips[n++] = (void *)at.ip;
+		if (cfi_rule(at.ip) & CFI_MALFORMED)
+			break;
 		if (has_info(&at) || unw_is_signal_frame(&cursor) > 0) {
 			step = unw_step(&cursor);
 			if (step > 0)

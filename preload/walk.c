@@ -137,11 +137,11 @@ int walk_take(struct walk *w, const struct walk_frame *from, uintptr_t end)
 	return WALK_GIVES_UP;
 }
 
-int walk_partly(const struct walk_frame *from, uintptr_t end, void **ips, int max)
+int walk_partly(const struct walk_frame *from, uintptr_t end, void **ips, int max, uint64_t *ret_rule)
 {
 	struct walk_frame at = *from, next;
 	int nr = 0, steps;
-	uint64_t rule;
+	uint64_t rule = 0;
 
 	for (steps = 0; nr < max && steps < WALK_MAX; steps++) {
 		rule = cfi_rule(at.ip);
@@ -151,6 +151,7 @@ int walk_partly(const struct walk_frame *from, uintptr_t end, void **ips, int ma
 			break;
 		at = next;
 	}
+	*ret_rule = rule;
 	return nr;
 }
 

@@ -139,9 +139,11 @@ int walk_take(struct walk *w, const struct walk_frame *from, uintptr_t end);
 
 /**
  * walk_partly() - The frames that can be found by rule alone, innermost first, vmtrace's left out.
+ * @ret_rule: of the last one.
+ *
  * Context: as walk_take(). Return: how many.
  */
-int walk_partly(const struct walk_frame *from, uintptr_t end, void **ips, int max);
+int walk_partly(const struct walk_frame *from, uintptr_t end, void **ips, int max, uint64_t *ret_rule);
 
 /**
  * walk_keep() - Append the fresh frames, whose nodes the caller has set, for the next time.

@@ -342,25 +342,46 @@ def shared(gate):
              for i, origin in enumerate(("app", "raw"))]
     last = max(i for i, line in enumerate(lines) if '"ev":"frames"' in line)
 
-    def resident(**more):
-        frames = {"ev": "frames", "t": 7003, "pfn": "visible", "start": hex(start),
-                  "end": hex(start + 2 * half), "resident": 600, "file": 0, "exclusive": 600,
-                  "flags": {"thp": 512}, **more}
+    classes = [{"pagemap": "0x8000000000000000", "huge": False},  # anonymous
+               {"pagemap": "0x8000000000000000", "huge": True},
+               {"pagemap": "0x4000000000000000", "swap_type": 0},
+               {"pagemap": "0x0400000000000000"},  # a guard page
+               {"pagemap": "0xa000000000000000"}]  # a file's
+
+    def resident(*lines_of_runs, known=classes):
+        told = [{"ev": "page_class", "t": 7003, "id": 3 + i, **c} for i, c in enumerate(known)]
+        at_line = start
+        for size, runs in lines_of_runs:
+            told.append({"ev": "frames", "t": 7003, "pfn": "hidden", "start": hex(at_line),
+                         "end": hex(at_line + size), "resident": 600, "runs": runs})
+            at_line += size
         gate.write("trace.json", "\n".join([*lines[:at], *calls, *lines[at:last],
-                                            json.dumps(frames), *lines[last:]]) + "\n")
+                                            *map(json.dumps, told), *lines[last:]]) + "\n")
         done = gate.run("layout", "--no-symbols", "--partial", "trace.json")
         regions = json.loads(done.stdout)["programs"][0]["regions"]
         return [(r["origin"], r.get("resident", 0) // 4096, r.get("huge", 0) // 4096)
                 for r in regions if r["bytes"] == half]
 
-    runs = [[hex(start + 0x1000), "0x77", 80], [hex(start + half), "0x400", 520]]
-    expect_equal(resident(runs=runs), [("app", 80, 0), ("raw", 520, 512)], "with frames")
-    half_each = [("app", 300, 256), ("raw", 300, 256)]
-    expect_equal(resident(pfn="hidden"), half_each, "PFNs hidden")
-    expect_equal(resident(runs=runs, runs_cut=True), half_each, "runs cut")
-    expect_equal(resident(runs=runs[::-1]), half_each, "runs out of order")
-    expect_equal(resident(runs=runs[:1]), half_each, "runs that are not all")
-    expect_equal(resident(runs=[[hex(start), "0x1", 2**63 - 1]]), half_each, "a run too long")
+    anon, huge, swap, guard, file = range(3, 8)
+    runs = [[1, 0x77, 80, anon], [943, 0x329, 512, huge], [0, 0, 8, anon]]
+    expect_equal(resident((2 * half, runs)), [("app", 80, 0), ("raw", 520, 512)], "with frames")
+    expect_equal(resident((half, runs[:1]), (half, [[0, 0, 8, anon]])),
+                 [("app", 80, 0), ("raw", 8, 0)], "a vma of two lines")
+    expect_equal(resident((2 * half, [[1, 0, 80, anon], [0, 0, 9, swap], [1000, 0, 3, guard],
+                                      [0, 0, 5, file]])),
+                 [("app", 80, 0), ("raw", 0, 0)], "swap, guard pages and files")
+    expect_equal(resident((2 * half, [[1023, 0, 2, huge]])), [("app", 1, 1), ("raw", 1, 1)],
+                 "a run that both have")
+    old = [{"pagemap": c["pagemap"], **({"kpageflags": "0x400000"} if c.get("huge") else {})}
+           for c in classes]
+    expect_equal(resident((2 * half, runs), known=old), [("app", 80, 0), ("raw", 520, 512)],
+                 "huge by kpageflags")
+    expect_equal(resident((2 * half, [[0, 0, 2, 4000000000]])), [("app", 2, 0), ("raw", 0, 0)],
+                 "a class that was not told")
+    expect_equal(resident((2 * half, runs), (-half, [])), [("app", 80, 0), ("raw", 520, 512)],
+                 "a line that is none")
+    expect_equal(resident((2 * half, [[0, 1, 2**63 - 1, anon]])), [("app", 0, 0), ("raw", 0, 0)],
+                 "a run too long")
 
 
 def many(gate):

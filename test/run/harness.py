@@ -19,6 +19,7 @@ import os
 import pathlib
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -227,15 +228,49 @@ def small_disk(bench, kib):
         subprocess.run(["umount", "-l", place], check=True)
 
 
+def zstd_frames(data):
+    """(frame, its blocks) one after the other; skippable ones have none (RFC 8878, 3.1)."""
+    at = 0
+    while at < len(data):
+        start, blocks = at, []
+        if data[at] & 0xf0 == 0x50:
+            at += 8 + int.from_bytes(data[at + 4:at + 8], "little")
+        else:
+            flags = data[at + 4]
+            single = flags >> 5 & 1
+            at += 6 - single + (0, 1, 2, 4)[flags & 3] + (single, 2, 4, 8)[flags >> 6]
+            last = 0
+            while not last:
+                head = int.from_bytes(data[at:at + 3], "little")
+                last, kind, size = head & 1, head >> 1 & 3, head >> 3
+                at += 3 + (1 if kind == 1 else size)
+                blocks.append((kind, data[at - size:at]))
+            at += 4 * (flags >> 2 & 1)
+        yield data[start:at], blocks
+
+
+def zstd_cat(data):
+    done = subprocess.run(["zstd", "-dcq"], input=data, capture_output=True, timeout=TIMEOUT_S)
+    expect_equal((done.returncode, done.stderr), (0, b""), "zstd -dc")
+    return done.stdout
+
+
+def without_double(data):
+    """After a kill the last compressed chunk may stand behind itself, as it was before, too."""
+    frames = list(zstd_frames(data))
+    raw = [blocks[0][1].rstrip(b"\n") if len(blocks) == 1 and not blocks[0][0] else None
+           for _, blocks in frames]
+    packed = [i for i, (_, blocks) in enumerate(frames) if blocks and raw[i] is None]
+    double = zstd_cat(frames[packed[-1]][0]).rstrip(b"\n") if packed else b""
+    return b"".join(frame for i, (frame, _) in enumerate(frames) if not double or raw[i] != double)
+
+
 def unpack(path):
     """Puts what it holds in the place of a compressed trace. Returns that, and the old size."""
-    size, plain = path.stat().st_size, path.with_suffix("")
-    with open(plain, "wb") as out:
-        done = subprocess.run(["zstd", "-dcq", path], stdout=out, stderr=subprocess.PIPE,
-                              timeout=TIMEOUT_S)
-    expect_equal((done.returncode, done.stderr), (0, b""), f"zstd -dc {path.name}")
+    data, plain = path.read_bytes(), path.with_suffix("")
+    plain.write_bytes(zstd_cat(without_double(data)))
     path.unlink()
-    return plain, size
+    return plain, len(data)
 
 
 def records(trace):
@@ -261,6 +296,33 @@ def count_calls(trace, name, pages):
 def count_allocations(trace, size):
     return sum(1 for record in records(trace) if record["ev"] == "heap"
                for op in record["ops"] if len(op) > 2 and op[2] == size)
+
+
+def kill_and_check(bench, argv, is_enough, size, threads=1):
+    """Kill a program that counts its mappings, and its blocks of @size, once they are enough: all of
+    them are in the trace."""
+    def counted():
+        return struct.unpack_from("QQ", counters.read_bytes())
+
+    counters = bench.tmp / "counters"
+    counters.write_bytes(bytes(PAGE))
+    bench.give(counters)
+    process = bench.start([*argv, counters], bench.preload(), stdout=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE)
+    while process.poll() is None and not is_enough(*counted()):
+        pass
+    process.kill()
+    errors = process.communicate(timeout=TIMEOUT_S)[1]
+    expect_equal(process.returncode, -9, f"status; {errors.decode()}")
+    mapped, allocated = counted()
+    trace = bench.only_trace()
+    summary = bench.check(trace, lost=None)
+    expect_equal(summary["process"]["end"]["how"], "killed", "how it ended")
+    for what, got, want, more in (("mmap", count_calls(trace, "mmap", 7), mapped, 1),
+                                  ("malloc", count_allocations(trace, size), allocated, threads)):
+        # One step of each thread may have been done and not counted yet.
+        expect(want <= got <= want + more, f"{what}: {got} in the trace, {want} counted")
+    return trace
 
 
 def last_end(trace):

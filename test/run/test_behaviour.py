@@ -2,9 +2,9 @@
 """The C programs beside this file: what their traces must hold, and that they notice nothing."""
 import json
 import os
+import pathlib
 import random
 import struct
-import subprocess
 
 import harness
 from harness import (case, count_allocations, count_calls, expect, expect_equal, header, last_end,
@@ -50,26 +50,9 @@ def maps50_every_event_by_text(bench):
 @case
 def sigkill(bench):
     """Killed at a random moment: all is there but the record being written."""
-    counters = bench.tmp / "counters"
-    counters.write_bytes(bytes(harness.PAGE))
-    bench.give(counters)
     enough = random.randrange(100, 5000)
-    process = bench.start([bench.program, counters], bench.preload(), stdout=subprocess.DEVNULL,
-                          stderr=subprocess.PIPE)
-    mapped = allocated = 0
-    while process.poll() is None and (mapped < enough or allocated < enough):
-        mapped, allocated = struct.unpack_from("QQ", counters.read_bytes())
-    process.kill()
-    errors = process.communicate(timeout=harness.TIMEOUT_S)[1]
-    expect_equal(process.returncode, -9, f"status; {errors.decode()}")
-    mapped, allocated = struct.unpack_from("QQ", counters.read_bytes())
-    trace = bench.only_trace()
-    summary = bench.check(trace, lost=None)
-    expect_equal(summary["process"]["end"]["how"], "killed", "how it ended")
-    for what, got, counted in (("mmap", count_calls(trace, "mmap", 7), mapped),
-                               ("malloc", count_allocations(trace, 4321), allocated)):
-        # One step may have been done and not counted yet.
-        expect(counted <= got <= counted + 1, f"{what}: {got} in the trace, {counted} counted")
+    harness.kill_and_check(bench, [bench.program],
+                           lambda mapped, allocated: mapped >= enough and allocated >= enough, 4321)
 
 
 @case
@@ -295,6 +278,55 @@ def raw_tasks(bench):
                      "differences")
     expect(any(record.get("origin") == "raw" for trace in bench.trace_files()
                for record in records(trace)), "raw calls")
+
+
+def unwind_info(data):
+    """Where .eh_frame_hdr lies, and its table: offsets of (function's entry, its FDE, that one's CIE)."""
+    nr = struct.unpack_from("<H", data, 56)[0]
+    first = struct.unpack_from("<Q", data, 32)[0]
+    for at in range(first, first + nr * 56, 56):
+        kind, _, header = struct.unpack_from("<IIQ", data, at)
+        if kind == 0x6474e550:
+            break
+    entries = []
+    for at in range(header + 12, header + 12 + 8 * struct.unpack_from("<I", data, header + 8)[0], 8):
+        fde = header + struct.unpack_from("<ii", data, at)[1]
+        entries.append((at, fde, fde + 4 - struct.unpack_from("<I", data, fde + 4)[0]))
+    return header, entries
+
+
+@case
+def damaged_info(bench):
+    """Unwind information that leads anywhere: the unwinder is not let near it."""
+    whole = pathlib.Path(bench.arguments[0]).read_bytes()
+    header, entries = unwind_info(whole)
+    damages = {
+        "none": [],
+        "count": [(header + 8, 0x10000000)],
+        "table encoding": [(header, 0x0b03ff01)],
+        "FDE beyond": [(at + 4, 0x7fffff00) for at, _, _ in entries],
+        "FDE before": [(at + 4, 0x80000100) for at, _, _ in entries],
+        "FDE length": [(fde, 0x7ffffff0) for _, fde, _ in entries],
+        "CIE beyond": [(fde + 4, 0x80000000) for _, fde, _ in entries],
+        "CIE before": [(fde + 4, 0x7ffffff0) for _, fde, _ in entries],
+        "CIE length": [(cie, 0x7ffffff0) for _, _, cie in entries],
+        # "zR" becomes "zP": the encoding of a personality, which is no pointer to anything.
+        "personality": [(cie + 8, 0x00507a01) for _, _, cie in entries],
+    }
+    for name, words in damages.items():
+        data = bytearray(whole)
+        for at, word in words:
+            struct.pack_into("<I", data, at, word)
+        library = bench.tmp / "damaged.so"
+        library.unlink(missing_ok=True)
+        library.write_bytes(data)
+        library.chmod(0o755)
+        bench.give(library)
+        result = bench.run([bench.program, library], bench.preload())
+        expect_equal(result.status, 0, f"{name}: exit status; {result.stderr.decode()}")
+        trace = bench.only_trace()
+        expect_equal(count_allocations(trace, 100), 100, f"{name}: allocations")
+        trace.unlink()
 
 
 harness.main()

@@ -3,11 +3,9 @@
 import os
 import random
 import resource
-import struct
-import subprocess
 
 import harness
-from harness import case, count_allocations, count_calls, expect, expect_equal, header, last_end
+from harness import case, count_allocations, expect, expect_equal, header, last_end
 
 PAIRS = 1000000
 BYTES = 4321
@@ -35,29 +33,9 @@ def only_compressed(bench):
 def sigkill(bench):
     """At any moment, with threads that fill chunks: whole, and nothing is missing."""
     for _ in range(KILLS):
-        counters = bench.tmp / "counters"
-        counters.write_bytes(bytes(harness.PAGE))
-        bench.give(counters)
         enough = random.randrange(1, 60000)
-        process = bench.start([bench.program, THREADS, counters], bench.preload(),
-                              stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        allocated = 0
-        while process.poll() is None and allocated < enough:
-            mapped, allocated = struct.unpack_from("QQ", counters.read_bytes())
-        process.kill()
-        errors = process.communicate(timeout=harness.TIMEOUT_S)[1]
-        expect_equal(process.returncode, -9, f"status; {errors.decode()}")
-        mapped, allocated = struct.unpack_from("QQ", counters.read_bytes())
-        trace = bench.only_trace()
-        summary = bench.check(trace, lost=None)
-        expect_equal(summary["process"]["end"]["how"], "killed", "how it ended")
-        for what, got, counted, more in (("mmap", count_calls(trace, "mmap", 7), mapped, 1),
-                                         ("malloc", count_allocations(trace, BYTES), allocated,
-                                          THREADS)):
-            # One step of each thread may have been done and not counted yet.
-            expect(counted <= got <= counted + more,
-                   f"{what}: {got} in the trace, {counted} counted")
-        trace.unlink()
+        harness.kill_and_check(bench, [bench.program, THREADS],
+                               lambda mapped, allocated: allocated >= enough, BYTES, THREADS).unlink()
 
 
 @case

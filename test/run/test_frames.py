@@ -8,6 +8,7 @@ The runs are decoded here, from TRACE.md, not by vmtrace-report.
 import contextlib
 import os
 import pathlib
+import re
 
 import harness
 from harness import case, expect, expect_equal
@@ -278,13 +279,38 @@ def check_sums(name, last):
     print(line)
 
 
+def kernel_zones():
+    """(node, zone) -> the figures that don't change."""
+    zones, head = {}, None
+    for line in pathlib.Path("/proc/zoneinfo").read_text().splitlines():
+        match = re.match(r"Node (\d+), zone +(\S+)", line)
+        if match:
+            head = int(match[1]), match[2]
+            zones[head] = {}
+        match = re.match(r" +(spanned|present|managed) +(\d+)| +(start_pfn): +(\d+)", line)
+        if match:
+            zones[head].setdefault(match[1] or match[3], int(match[2] or match[4]))
+    return {name: zone for name, zone in zones.items() if zone.get("start_pfn")}
+
+
 def check_topology(last):
     top = last.topology
-    expect(top["zones"] or "zoneinfo" in top["unreadable"], "no zones, and no reason")
-    for zone in top["zones"]:
-        expect(zone["managed"] <= zone["present"] <= zone["spanned"], f"zone {zone}")
-    expect(top["slab"] or "slabinfo" in top["unreadable"], "no slabs, and no reason")
-    expect(top["nodes"] or "nodes" in top["unreadable"], "no nodes, and no reason")
+    zones = {(zone["node"], zone["zone"]): zone for zone in top["zones"]}
+    wanted = kernel_zones()
+    expect_equal(sorted(zones), sorted(wanted), "zones")
+    for name, zone in wanted.items():
+        expect_equal({key: zones[name][key] for key in zone}, zone, f"zone {name}")
+        expect(zones[name]["min"] <= zones[name]["low"] <= zones[name]["high"], f"watermarks of {zones[name]}")
+        expect(len(zones[name]["buddy"]) > 8 or "buddyinfo" in top["unreadable"], "free blocks")
+    folder = pathlib.Path("/sys/devices/system/node")
+    nodes = {int(path.name[4:]): (path / "cpulist").read_text().strip() for path in folder.glob("node[0-9]*")}
+    expect_equal({node["node"]: node["cpus"] for node in top["nodes"]}, nodes, "nodes and their CPUs")
+    for node in top["nodes"]:
+        expect(0 < node["free_bytes"] < node["total_bytes"], f"memory of {node}")
+    if "slabinfo" in top["unreadable"]:
+        expect_equal(top["unreadable"]["slabinfo"], "EACCES", "why there are no slabs")
+    else:
+        expect(top["slab"]["vm_area_struct"]["object_bytes"] > 100, f"slabs {top['slab']}")
 
 
 harness.main()
