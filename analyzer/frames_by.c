@@ -283,7 +283,7 @@ static double pss_of(struct frames_by *f, const struct rec_page_class *c, uint64
 	return c && c->mapcount ? (double)bytes / c->mapcount : bytes;
 }
 
-static void add_pages(struct frames_owned *sum, uint64_t *next_page, uint64_t start, uint64_t end)
+static void add_pages(struct owner_sum *sum, uint64_t *next_page, uint64_t start, uint64_t end)
 {
 	uint64_t first = start / MM_PAGE_SIZE, last = (end - 1) / MM_PAGE_SIZE;
 

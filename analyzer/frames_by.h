@@ -32,7 +32,7 @@ enum frames_owner { FRAMES_OWNERS(FRAMES_OWNER_ID) FRAMES_NR_OWNERS };
 extern const char *const frames_owner_names[FRAMES_NR_OWNERS];
 
 /* Bytes, but for the pages on which they are: two rows may share one. */
-struct frames_owned {
+struct owner_sum {
 	uint64_t resident, huge, swapped, pages;
 	double pss;
 };
@@ -43,7 +43,7 @@ struct frames_row {
 	int64_t tid;
 	char *name;			/* without a stack; of a module or function; else NULL */
 	uint64_t stacks;
-	struct frames_owned sum;
+	struct owner_sum sum;
 	uint64_t next_page;		/* those below are counted */
 	size_t next;			/* of the same hash */
 };
@@ -71,7 +71,7 @@ struct frames_by {
 	struct frames_row *rows;	/* the one with most resident bytes first */
 	size_t nr_rows, cap_rows;
 	struct table row_of_key, row_of_hash;
-	struct frames_owned all;
+	struct owner_sum all;
 	bool has_blocks;		/* the heap was recorded, all of it */
 	bool has_pss, has_huge;		/* known of all pages */
 };

@@ -96,7 +96,7 @@ static void print_totals(struct trace *tr, const struct frames_by *f)
 static void print_stack(struct trace *tr, const struct frames_by *f, const struct frames_row *row)
 {
 	char a[OUT_SIZE_MAX], share[HEAP_FIGURE_MAX];
-	const struct frames_owned *s = &row->sum;
+	const struct owner_sum *s = &row->sum;
 
 	fprintf(tr->out, "\n%s resident (%s)", out_size(a, s->resident),
 		heap_text_share(share, s->resident, f->all.resident));
@@ -121,7 +121,7 @@ static void print_stack(struct trace *tr, const struct frames_by *f, const struc
 static void print_row(struct trace *tr, const struct frames_by *f, const struct frames_row *row)
 {
 	char buf[OUT_SIZE_MAX], share[HEAP_FIGURE_MAX];
-	const struct frames_owned *s = &row->sum;
+	const struct owner_sum *s = &row->sum;
 
 	fprintf(tr->out, "%7s", heap_text_share(share, s->resident, f->all.resident));
 	fprintf(tr->out, " %11s", out_size(buf, s->resident));
@@ -163,7 +163,7 @@ static void by_text(struct trace *tr, void *state)
 	symbols_print_notes(tr->symbols, tr->out);
 }
 
-static void json_sum(struct json_t *obj, const struct frames_by *f, const struct frames_owned *s)
+static void json_sum(struct json_t *obj, const struct frames_by *f, const struct owner_sum *s)
 {
 	js_set_u64(obj, "resident_bytes", s->resident);
 	js_set(obj, "pss_bytes", f->has_pss ? js_number(s->pss + 0.5) : js_null());

@@ -47,7 +47,7 @@ static void reset(struct heap *h)
 	*h = (struct heap){
 		.threads = h->threads, .nr_threads = h->nr_threads, .cap_threads = h->cap_threads,
 		.thread_of_tid = h->thread_of_tid, .sample_bytes = h->sample_bytes,
-		.has_lost = h->has_lost,
+		.has_lost = h->has_lost, .watches = h->watches, .nr_watches = h->nr_watches,
 	};
 }
 
@@ -151,6 +151,7 @@ static void start(struct heap *h, struct heap_pass *pass, const struct reader *r
 	h->pass = pass;
 	heap_blocks_init(&h->blocks);
 	heap_series_init(&h->series);
+	heap_watch_start(h);
 	table_init(&pass->site_of_large, sizeof(uint64_t));
 	pass->bucket_end = h->series.width;
 	pass->search_budget = SEARCH_BUDGET;

@@ -16,6 +16,7 @@
 
 #include "heap_blocks.h"
 #include "heap_series.h"
+#include "heap_watch.h"
 #include "reader.h"
 #include "table.h"
 
@@ -120,6 +121,8 @@ struct heap {
 	struct table thread_of_tid;
 	uint64_t sample_bytes;			/* mean distance between recorded bytes; 0: all are */
 	bool has_lost;				/* operations that could not be recorded */
+	struct heap_watch *watches;		/* the caller's; filled in by pass 2 */
+	size_t nr_watches;
 
 	/* pass 2 */
 	struct heap_blocks blocks;		/* the live ones */

@@ -313,10 +313,14 @@ static int merge(struct heap *h, struct reader *reader, struct step *steps, size
 		sift_down(steps, nr, i);
 	while (nr && steps[0].t <= pass->until_t && h->epoch < pass->until_epoch) {
 		uint32_t thread = steps[0].thread;
+		const struct heap_cursor *c = h->threads[thread].cursor;
+		size_t first = c->i;
 		int more;
 
 		pass->limit_t = turn_end(pass, steps, nr);
 		cursor_run(h, thread);
+		if (h->nr_watches)
+			heap_watch_ops(h, thread, &c->ops.list[first], c->i - first);
 		more = cursor_load(h, thread, reader);
 		if (more < 0)
 			return more;

@@ -21,7 +21,7 @@
 
 static const struct view *const views[] = {
 	&view_summary, &view_maps, &view_events, &view_mm, &view_heap, &view_leaks,
-	&view_fragmentation, &view_frames, &view_verify,
+	&view_fragmentation, &view_frames, &view_verify, &view_explain,
 };
 
 static const struct {
@@ -55,8 +55,9 @@ static void print_help(const struct view *view)
 	size_t i;
 
 	if (view) {
-		printf("Usage: vmtrace-report %s [OPTION]... TRACE...\nPrint %s.\n\n%s%s",
-		       view->name, view->brief, view->help, general_help);
+		printf("Usage: vmtrace-report %s [OPTION]... TRACE%s\nPrint %s.\n\n%s%s", view->name,
+		       view->flags & VIEW_ADDRESSES ? " ADDRESS..." : "...", view->brief, view->help,
+		       general_help);
 		return;
 	}
 	printf("%s\nViews:\n", usage_text);
@@ -291,6 +292,11 @@ static int run_view(struct command *cmd, int argc, char **argv)
 	status = check_options(cmd);
 	if (status != EXIT_OK)
 		return status;
+	if (cmd->view->flags & VIEW_ADDRESSES) {
+		if (options_take_addresses(&cmd->opt, argv + optind + 1, argc - optind - 1))
+			return EXIT_UNUSABLE;
+		argc = optind + 1;
+	}
 	cmd->opt.terminal = isatty(STDOUT_FILENO);
 	cmd->opt.colour = out_wants_colour(stdout);
 	return finish(run_traces(cmd->view, &cmd->opt, argv + optind, argc - optind));
@@ -305,6 +311,6 @@ int main(int argc, char **argv)
 		if (!strcmp(argv[1], commands[i].name))
 			return finish(commands[i].run(argc - 1, argv + 1));
 	status = run_view(&cmd, argc, argv);
-	suppress_fini(&cmd.opt.suppressions);
+	options_fini(&cmd.opt);
 	return status;
 }

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "address.h"
+#include "alloc.h"
 #include "fields.h"
 #include "out.h"
 
@@ -122,4 +124,31 @@ int options_take(struct options *opt, int c, const char *arg)
 	default:
 		return -EINVAL;
 	}
+}
+
+int options_take_addresses(struct options *opt, char **words, int nr)
+{
+	int i;
+
+	if (!nr) {
+		fputs("vmtrace-report: no address was given behind the trace (see --help)\n", stderr);
+		return -EINVAL;
+	}
+	opt->addresses = alloc_array(nr, sizeof(*opt->addresses));
+	for (i = 0; i < nr; i++) {
+		if (!address_parse(words[i], &opt->addresses[i]))
+			continue;
+		fputs("vmtrace-report: '", stderr);
+		out_name(stderr, words[i]);
+		fputs("' is no address: hex digits, with or without 0x, behind the trace\n", stderr);
+		return -EINVAL;
+	}
+	opt->nr_addresses = nr;
+	return 0;
+}
+
+void options_fini(struct options *opt)
+{
+	suppress_fini(&opt->suppressions);
+	alloc_free(opt->addresses);
 }

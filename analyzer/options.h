@@ -20,4 +20,13 @@ extern const struct option options_long[];
  */
 int options_take(struct options *opt, int c, const char *arg);
 
+/**
+ * options_take_addresses() - Put the words behind the trace into @opt.
+ *
+ * Return: 0, or -EINVAL after a message.
+ */
+int options_take_addresses(struct options *opt, char **words, int nr);
+
+void options_fini(struct options *opt);
+
 #endif

@@ -16,7 +16,11 @@ const char *const page_flag_names[NR_PAGE_FLAGS] = {
 	[PAGE_FLAG_NOPAGE] = "nopage", [PAGE_FLAG_KSM] = "ksm", [PAGE_FLAG_THP] = "thp",
 	[PAGE_FLAG_OFFLINE] = "offline", [PAGE_FLAG_ZERO] = "zero", [PAGE_FLAG_IDLE] = "idle",
 	[PAGE_FLAG_PGTABLE] = "pgtable", [PAGE_FLAG_RESERVED] = "reserved",
-	[PAGE_FLAG_MLOCKED] = "mlocked",
+	[PAGE_FLAG_MLOCKED] = "mlocked", [PAGE_FLAG_OWNER_2] = "owner_2",
+	[PAGE_FLAG_PRIVATE] = "private", [PAGE_FLAG_PRIVATE_2] = "private_2",
+	[PAGE_FLAG_OWNER_PRIVATE] = "owner_private", [PAGE_FLAG_ARCH] = "arch",
+	[PAGE_FLAG_UNCACHED] = "uncached", [PAGE_FLAG_SOFTDIRTY] = "softdirty",
+	[PAGE_FLAG_ARCH_2] = "arch_2", [PAGE_FLAG_ARCH_3] = "arch_3",
 };
 
 #define PAGE_KIND_NAME(symbol, name) [PAGE_KIND_##symbol] = name,

@@ -18,7 +18,8 @@
 #define PM_SWAP (1ull << 62)
 #define PM_PRESENT (1ull << 63)
 
-/* Of rec_page_class.kpageflags: <linux/kernel-page-flags.h>, and two that have no name there. */
+/* Of rec_page_class.kpageflags: <linux/kernel-page-flags.h>; from 32 on, which is for the
+ * kernel's developers, include/linux/kernel-page-flags.h. OWNER_2 is MAPPEDTODISK in older ones. */
 #define KPF(flag) (1ull << (flag))
 enum {
 	PAGE_FLAG_LOCKED = 0, PAGE_FLAG_ERROR = 1, PAGE_FLAG_REFERENCED = 2, PAGE_FLAG_UPTODATE = 3,
@@ -28,7 +29,10 @@ enum {
 	PAGE_FLAG_COMPOUND_HEAD = 15, PAGE_FLAG_COMPOUND_TAIL = 16, PAGE_FLAG_HUGE = 17,
 	PAGE_FLAG_UNEVICTABLE = 18, PAGE_FLAG_HWPOISON = 19, PAGE_FLAG_NOPAGE = 20, PAGE_FLAG_KSM = 21,
 	PAGE_FLAG_THP = 22, PAGE_FLAG_OFFLINE = 23, PAGE_FLAG_ZERO = 24, PAGE_FLAG_IDLE = 25,
-	PAGE_FLAG_PGTABLE = 26, PAGE_FLAG_RESERVED = 32, PAGE_FLAG_MLOCKED = 33, NR_PAGE_FLAGS = 64,
+	PAGE_FLAG_PGTABLE = 26, PAGE_FLAG_RESERVED = 32, PAGE_FLAG_MLOCKED = 33, PAGE_FLAG_OWNER_2 = 34,
+	PAGE_FLAG_PRIVATE = 35, PAGE_FLAG_PRIVATE_2 = 36, PAGE_FLAG_OWNER_PRIVATE = 37,
+	PAGE_FLAG_ARCH = 38, PAGE_FLAG_UNCACHED = 39, PAGE_FLAG_SOFTDIRTY = 40,
+	PAGE_FLAG_ARCH_2 = 41, PAGE_FLAG_ARCH_3 = 42, NR_PAGE_FLAGS = 64,
 };
 
 /* "anon" for PAGE_FLAG_ANON; NULL for bits without a name. */

@@ -38,6 +38,8 @@ struct options {
 	bool has_heap_sort, timeline;
 	struct suppressions suppressions;
 	bool fail;			/* what was found is a failure */
+	uint64_t *addresses;		/* of VIEW_ADDRESSES */
+	size_t nr_addresses;
 };
 
 struct view;
@@ -69,6 +71,7 @@ enum {
 	VIEW_HEAP = 1,			/* wants trace->heap */
 	VIEW_AGAIN = 2,			/* reads the trace more than once */
 	VIEW_STREAM = 4,		/* prints while it reads, also with --json */
+	VIEW_ADDRESSES = 8,		/* is about addresses, which stand behind its one trace */
 };
 
 /**
@@ -96,7 +99,7 @@ struct view {
 };
 
 extern const struct view view_summary, view_maps, view_events, view_mm, view_heap, view_leaks,
-	view_fragmentation, view_frames, view_verify;
+	view_fragmentation, view_frames, view_verify, view_explain;
 
 /**
  * trace_open() - Get ready to read @path for @view.

@@ -149,6 +149,16 @@ const struct module *stacks_module_in(const struct stacks *s, uint64_t start, ui
 	return m;
 }
 
+uint32_t stacks_module_at(const struct stacks *s, uint64_t addr, uint64_t *ret_flags)
+{
+	size_t at = find_loaded(s, addr);
+
+	if (at == s->nr_loaded || s->loaded[at].start > addr)
+		return STACKS_NO_MODULE;
+	*ret_flags = s->loaded[at].flags;
+	return s->loaded[at].module;
+}
+
 const struct stack_node *stacks_node(const struct stacks *s, uint32_t id)
 {
 	return id && id <= s->nr_nodes ? &s->nodes[id - 1] : NULL;

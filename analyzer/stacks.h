@@ -52,6 +52,9 @@ void stacks_add(struct stacks *stacks, const struct rec_stack *st);
 const struct module *stacks_module_in(const struct stacks *stacks, uint64_t start, uint64_t end,
 				      uint64_t *ret_flags);
 
+/* Index of the module loaded now at @addr, with its segment's flags, or STACKS_NO_MODULE. */
+uint32_t stacks_module_at(const struct stacks *stacks, uint64_t addr, uint64_t *ret_flags);
+
 /* Node @id, or NULL for 0 and for ids that were never defined. */
 const struct stack_node *stacks_node(const struct stacks *stacks, uint32_t id);
 

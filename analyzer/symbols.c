@@ -303,6 +303,14 @@ const struct symbol *symbols_get(struct symbols *s, const struct stack_node *nod
 	return sym;
 }
 
+Dwfl_Module *symbols_open_module(struct symbols *s, uint32_t module, const char **ret_note)
+{
+	const struct symbol_module *m = module_of(s, module);
+
+	*ret_note = m->note;
+	return m->mod;
+}
+
 static void print_place(const struct symbol *sym, FILE *out)
 {
 	if (sym->path)

@@ -13,6 +13,7 @@
 
 #include "stacks.h"
 
+struct Dwfl_Module;
 struct json_t;
 struct symbols;
 
@@ -36,6 +37,13 @@ void symbols_free(struct symbols *symbols);
 
 /* Valid until symbols_free(). */
 const struct symbol *symbols_get(struct symbols *symbols, const struct stack_node *node);
+
+/*
+ * The file of a module, by its index in the stacks; NULL if it can't be used, with @ret_note saying why
+ * unless nothing is to be opened.
+ */
+struct Dwfl_Module *symbols_open_module(struct symbols *symbols, uint32_t module,
+					const char **ret_note);
 
 /* One line a frame, innermost first, each beginning with @indent; at most @max (0: all). */
 void symbols_print_stack(struct symbols *symbols, uint32_t stack, const char *indent,

@@ -13,6 +13,7 @@
 #include "json.h"
 #include "out.h"
 #include "report.h"
+#include "vma_show.h"
 
 struct maker {
 	uint64_t seq, t;
@@ -126,20 +127,6 @@ static bool is_shown(const struct trace *tr, const struct vma *vma)
 	return tr->opt->own || !vma->own;
 }
 
-static void print_line(struct trace *tr, const struct vma_desc *desc)
-{
-	char line[MAPS_LINE_MAX];
-	size_t n = maps_format_line(desc, line, sizeof(line) - 1);
-
-	if (!tr->opt->terminal) {
-		fwrite(line, 1, n, tr->out);
-		return;
-	}
-	line[n - 1] = '\0';
-	out_name(tr->out, line);
-	fputc('\n', tr->out);
-}
-
 static void print_why(struct trace *tr, const struct maps *maps, const struct vma *vma)
 {
 	const struct maker *maker = find_maker(maps, vma->event);
@@ -159,14 +146,6 @@ static void print_why(struct trace *tr, const struct maps *maps, const struct vm
 		symbols_print_stack(tr->symbols, maker->stack, "        ", 0, tr->out);
 }
 
-static struct vma_desc vsyscall_desc(const struct trace *tr)
-{
-	return (struct vma_desc){
-		.vm_start = 0xffffffffff600000, .vm_end = 0xffffffffff601000,
-		.vm_flags = tr->replay.vsyscall_flags, .name = "[vsyscall]",
-	};
-}
-
 static void maps_text(struct trace *tr, void *state)
 {
 	struct mm *mm = &tr->replay.mm;
@@ -179,34 +158,14 @@ static void maps_text(struct trace *tr, void *state)
 		if (!is_shown(tr, vma))
 			continue;
 		vma_describe(mm, vma, &desc);
-		print_line(tr, &desc);
+		vma_print_line(&desc, tr->opt->terminal, tr->out);
 		if (tr->opt->why)
 			print_why(tr, state, vma);
 	}
 	if (tr->replay.has_vsyscall) {
-		desc = vsyscall_desc(tr);
-		print_line(tr, &desc);
+		desc = vma_vsyscall(tr->replay.vsyscall_flags);
+		vma_print_line(&desc, tr->opt->terminal, tr->out);
 	}
-}
-
-static struct json_t *json_line(const struct vma_desc *desc)
-{
-	char perms[] = {desc->vm_flags & VM_READ ? 'r' : '-', desc->vm_flags & VM_WRITE ? 'w' : '-',
-			desc->vm_flags & VM_EXEC ? 'x' : '-',
-			desc->vm_flags & VM_MAYSHARE ? 's' : 'p', '\0'};
-	struct json_t *obj = js_object();
-	char dev[24];
-
-	snprintf(dev, sizeof(dev), "%02x:%02x", desc->dev_major, desc->dev_minor);
-	js_set_hex(obj, "start", desc->vm_start);
-	js_set_hex(obj, "end", desc->vm_end);
-	js_set_str(obj, "perms", perms);
-	js_set_u64(obj, "offset", desc->offset);
-	js_set_str(obj, "dev", dev);
-	js_set_u64(obj, "inode", desc->inode);
-	if (desc->name && *desc->name)
-		js_set_str(obj, "name", desc->name);
-	return obj;
 }
 
 static void json_why(struct trace *tr, const struct maps *maps, const struct vma *vma,
@@ -241,7 +200,7 @@ static struct json_t *maps_json(struct trace *tr, void *state)
 		if (!is_shown(tr, vma))
 			continue;
 		vma_describe(mm, vma, &desc);
-		line = json_line(&desc);
+		line = vma_json_line(&desc);
 		if (vma->own)
 			js_set_bool(line, "own", true);
 		if (tr->opt->why)
@@ -249,8 +208,8 @@ static struct json_t *maps_json(struct trace *tr, void *state)
 		js_append(list, line);
 	}
 	if (tr->replay.has_vsyscall) {
-		desc = vsyscall_desc(tr);
-		js_append(list, json_line(&desc));
+		desc = vma_vsyscall(tr->replay.vsyscall_flags);
+		js_append(list, vma_json_line(&desc));
 	}
 	js_set(obj, "maps", list);
 	return obj;

@@ -21,16 +21,27 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const struct view *const views[] = {
 	&view_summary, &view_maps, &view_events, &view_mm, &view_heap, &view_leaks,
-	&view_fragmentation, &view_frames, &view_frames_by, &view_verify,
+	&view_fragmentation, &view_frames, &view_frames_by, &view_verify, &view_explain,
 };
 
+/* What traces in test/data have at these, and edges. */
+static uint64_t addresses[] = {
+	0, 0x400100, 0x20010, 0x555555558010, 0x7f0000000200, 0x7ffff7fc0000, 1ull << 47,
+	0xffffffffff600000, UINT64_MAX,
+};
+
+enum { NR_ADDRESSES = sizeof(addresses) / sizeof(addresses[0]) };
+
 static const struct options variants[] = {
-	{ .no_symbols = true, .at = { MOMENT_END, 0 }, .call = -1, .stacks = true },
+	{ .no_symbols = true, .at = { MOMENT_END, 0 }, .call = -1, .stacks = true,
+	  .addresses = addresses, .nr_addresses = NR_ADDRESSES },
 	{ .no_symbols = true, .at = { MOMENT_PEAK, 0 }, .call = -1, .json = true, .why = true,
-	  .own = true, .stacks = true, .heap_by = HEAP_BY_FUNCTION, .timeline = true },
+	  .own = true, .stacks = true, .heap_by = HEAP_BY_FUNCTION, .timeline = true,
+	  .addresses = addresses, .nr_addresses = NR_ADDRESSES },
 	{ .no_symbols = true, .at = { MOMENT_EVENT, 2 }, .call = MM_MMAP, .why = true,
 	  .colour = true, .terminal = true, .limit = 1, .has_limit = true,
-	  .heap_by = HEAP_BY_THREAD, .timeline = true, .fail = true },
+	  .heap_by = HEAP_BY_THREAD, .timeline = true, .fail = true,
+	  .addresses = addresses, .nr_addresses = NR_ADDRESSES },
 };
 
 static void run(const struct view *view, const struct options *opt, const uint8_t *data,

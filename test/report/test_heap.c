@@ -22,7 +22,18 @@ enum { THREADS = 3, SITES = 5, BLOCKS = 64, STEPS = 4000, OPS_A_LINE = 7, STEP_N
 #define LINE(tid, t0, ops) \
 	"{\"ev\":\"heap\",\"tid\":" #tid ",\"t0\":" #t0 ",\"base\":\"0x0\",\"ops\":[" ops "]}\n"
 
+/* Blocks reach over the addresses of others here: the last one that was given out counts. */
+enum { WATCHES = 7 };
+#define WATCHED(k) ((uint64_t)(k) * 163 + 5)
+
+struct watched {
+	uint64_t addr, size, nr;
+	unsigned int site;		/* 0: there was no block */
+	bool is_live;
+};
+
 struct model {
+	struct watched watched[WATCHES];
 	uint64_t size[BLOCKS];		/* of the block at address 16 * i */
 	unsigned int site[BLOCKS];	/* 0: not allocated */
 	uint64_t live[SITES + 1], peak[SITES + 1];
@@ -33,11 +44,16 @@ struct model {
 
 static void model_free(struct model *m, unsigned int i)
 {
+	unsigned int k;
+
 	if (!m->site[i]) {
 		m->unknown += !m->was_live[i];
 		m->twice += m->was_live[i];
 		return;
 	}
+	for (k = 0; k < WATCHES; k++)
+		if (m->watched[k].site && m->watched[k].addr == 16 * i)
+			m->watched[k].is_live = false;
 	m->live[m->site[i]] -= m->size[i];
 	m->total -= m->size[i];
 	m->site[i] = 0;
@@ -46,6 +62,14 @@ static void model_free(struct model *m, unsigned int i)
 
 static void model_alloc(struct model *m, unsigned int i, unsigned int site, uint64_t size)
 {
+	unsigned int k;
+
+	for (k = 0; k < WATCHES; k++) {
+		struct watched *w = &m->watched[k];
+
+		if (WATCHED(k) >= 16 * i && WATCHED(k) < 16 * i + size)
+			*w = (struct watched){ 16 * i, size, w->nr + 1, site, true };
+	}
 	m->was_live[i] = true;
 	m->site[i] = site;
 	m->size[i] = size;
@@ -183,6 +207,24 @@ static void compare_peak(const struct heap *h, const struct model *m)
 	CHECK_EQ(memcmp(live, m->peak, sizeof(live)), 0);
 }
 
+static void compare_watches(const struct heap_watch *watches, const struct model *m)
+{
+	unsigned int k;
+
+	for (k = 0; k < WATCHES; k++) {
+		const struct watched *want = &m->watched[k];
+		const struct heap_watch *got = &watches[k];
+
+		CHECK_EQ(got->state, !want->site ? HEAP_WATCH_NONE : want->is_live ? HEAP_WATCH_LIVE :
+			 HEAP_WATCH_FREED);
+		CHECK_EQ(got->addr, want->addr);
+		CHECK_EQ(got->size, want->size);
+		CHECK_EQ(got->stack, want->site);
+		CHECK_EQ(got->nr, want->nr);
+		CHECK_EQ(got->state != HEAP_WATCH_FREED || got->freed_t >= got->t, true);
+	}
+}
+
 static int by_bytes(const void *a, const void *b)
 {
 	const struct heap_sum *x = a, *y = b;
@@ -212,6 +254,7 @@ static void test_against_model(unsigned int seed)
 {
 	struct writer writers[THREADS] = { 0 };
 	static struct model model, half;
+	struct heap_watch watches[WATCHES] = { 0 };
 	struct reader reader;
 	struct heap heap;
 	char *trace;
@@ -234,7 +277,14 @@ static void test_against_model(unsigned int seed)
 	fclose(out);
 
 	open_trace(&reader, &heap, trace, len);
+	for (i = 0; i < WATCHES; i++)
+		watches[i].at = WATCHED(i);
+	heap.watches = watches;
+	heap.nr_watches = WATCHES;
+	CHECK_EQ(heap_run_until(&heap, &reader, STEP_TIME(STEPS / 2)), 0);
+	compare_watches(watches, &half);
 	CHECK_EQ(heap_run(&heap, &reader), 0);
+	compare_watches(watches, &model);
 	compare(&heap, &model);
 	compare_series(&heap.series, &model);
 	qsort(heap.sites, heap.nr_sites, sizeof(*heap.sites), by_bytes);
