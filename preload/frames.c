@@ -219,7 +219,8 @@ static unsigned int same_run(unsigned int i, unsigned int nr)
 {
 	const struct pagemap_block *b = &buf->block;
 	bool is_present = run.class.pagemap & PM_PRESENT;
-	bool has_flags = is_present && run.class.has_flags, has_count = is_present && run.class.has_count;
+	bool has_flags = is_present && run.class.has_flags;
+	bool has_count = is_present && run.class.has_count;
 	unsigned int first = i;
 
 	for (; i < first + nr; i++) {
@@ -251,6 +252,11 @@ static void take_pages(const struct vma *vma, uint64_t start, uint64_t end, unsi
 	}
 }
 
+static unsigned int pages_in(uint64_t start, uint64_t end)
+{
+	return (unsigned int)((end - start) >> MM_PAGE_SHIFT);
+}
+
 /* From the next region on, as much as is read together. */
 static void take_block(const struct vma *vma, uint64_t start)
 {
@@ -266,18 +272,18 @@ static void take_block(const struct vma *vma, uint64_t start)
 			break;
 		end = region->end < limit ? region->end : limit;
 	}
-	scan.has_failed |= !pagemap_read(&buf->block, start, (unsigned int)((end - start) >> MM_PAGE_SHIFT));
+	scan.has_failed |= !pagemap_read(&buf->block, start, pages_in(start, end));
 	for (i = scan.next; i < scan.nr && buf->regions[i].start < end; i++) {
 		region = &buf->regions[i];
 		stop = region->end < end ? region->end : end;
-		memset(&buf->block.huge[(region->start - start) >> MM_PAGE_SHIFT],
-		       !!(region->categories & PAGE_IS_HUGE), (stop - region->start) >> MM_PAGE_SHIFT);
+		memset(&buf->block.huge[pages_in(start, region->start)],
+		       !!(region->categories & PAGE_IS_HUGE), pages_in(region->start, stop));
 	}
-	pagemap_read_frames(&buf->block, (unsigned int)((end - start) >> MM_PAGE_SHIFT));
+	pagemap_read_frames(&buf->block, pages_in(start, end));
 	while (scan.next < scan.nr && buf->regions[scan.next].start < end) {
 		region = &buf->regions[scan.next];
 		stop = region->end < end ? region->end : end;
-		take_pages(vma, region->start, stop, (unsigned int)((region->start - start) >> MM_PAGE_SHIFT));
+		take_pages(vma, region->start, stop, pages_in(start, region->start));
 		consume(region, stop);
 	}
 }

@@ -23,9 +23,11 @@ struct page_class {
 
 static inline bool page_class_equal(const struct page_class *a, const struct page_class *b)
 {
-	return a->pagemap == b->pagemap && a->kpageflags == b->kpageflags && a->mapcount == b->mapcount &&
-	       a->swap_type == b->swap_type && a->is_huge == b->is_huge && a->has_huge == b->has_huge &&
-	       a->has_flags == b->has_flags && a->has_count == b->has_count && a->has_swap_type == b->has_swap_type;
+	return a->pagemap == b->pagemap && a->kpageflags == b->kpageflags &&
+	       a->mapcount == b->mapcount && a->swap_type == b->swap_type &&
+	       a->is_huge == b->is_huge && a->has_huge == b->has_huge &&
+	       a->has_flags == b->has_flags && a->has_count == b->has_count &&
+	       a->has_swap_type == b->has_swap_type;
 }
 
 /* All its pages have one frame: the zero page, but not the huge one, which has many. */

@@ -215,7 +215,8 @@ static uint64_t *sort(uint64_t *from, uint64_t *to, unsigned int nr)
 }
 
 /* Frames [pfn, pfn + nr). One that the kernel doesn't know, past the end of memory, has @none. */
-static void read_words(const struct proc_file *f, uint64_t *words, uint64_t pfn, uint64_t nr, uint64_t none)
+static void read_words(const struct proc_file *f, uint64_t *words, uint64_t pfn, uint64_t nr,
+		       uint64_t none)
 {
 	ssize_t n = sys_pread(fds_now(f->handle), words, nr * 8, (off_t)pfn * 8);
 	uint64_t i;
@@ -225,8 +226,8 @@ static void read_words(const struct proc_file *f, uint64_t *words, uint64_t pfn,
 }
 
 /* Words of the @nr frames in @sorted, into @ret by their index. @words: room for a span. */
-static void read_sorted(const struct proc_file *f, const uint64_t *sorted, unsigned int nr, uint64_t none,
-			uint64_t *words, uint64_t *ret)
+static void read_sorted(const struct proc_file *f, const uint64_t *sorted, unsigned int nr,
+			uint64_t none, uint64_t *words, uint64_t *ret)
 {
 	uint64_t first, last, pfn;
 	unsigned int i, end;
@@ -274,7 +275,7 @@ static unsigned int take_known_counts(struct pagemap_block *block, uint64_t *sor
 static unsigned int take_huge(struct pagemap_block *block, unsigned int i, unsigned int nr)
 {
 	uint64_t entry = block->entries[i], flags[2];
-	unsigned int left = HUGE_FRAMES - (unsigned int)((entry & PM_FRAME_MASK) & (HUGE_FRAMES - 1)), n, k;
+	unsigned int left = HUGE_FRAMES - (unsigned int)(entry & (HUGE_FRAMES - 1)), n, k;
 
 	nr = nr - i < left ? nr - i : left;
 	if (pagemap_has_counts() && !(entry & PM_EXCLUSIVE))

@@ -155,7 +155,8 @@ static void take_meminfo(char *line, void *ctx)
 
 	if (!proc_word(&s) || !proc_word(&s))
 		return;
-	(void)(proc_number(s, "MemTotal:", &node->total_kib) || proc_number(s, "MemFree:", &node->free_kib));
+	(void)(proc_number(s, "MemTotal:", &node->total_kib) ||
+	       proc_number(s, "MemFree:", &node->free_kib));
 }
 
 static void take_first_line(char *line, void *ctx)

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """
-What a checkpoint with frames costs: nanoseconds for each resident page (the best of the rounds, what
-the rest of the process takes subtracted), for a TiB with three pages, and bytes of trace.
+What frames add to a checkpoint: nanoseconds of CPU time for each resident page, for a TiB with three
+pages, and bytes of trace. The least of the rounds; what a checkpoint without frames takes, what the rest
+of the process has, and the kernel's own sum of PSS (smaps_rollup) are subtracted.
 
 As root three times: PFNs with flags and counts, PFNs alone (CAP_SYS_ADMIN, but not root's files), and
 PFNs hidden. The limits are those of the project's budget; they are printed, not enforced.
@@ -35,41 +36,48 @@ def free_pages():
 
 
 class Run:
-    """One process: its checkpoints' frames_end lines, and the bytes of their lines."""
+    """One process: what a checkpoint takes, and the lines of its last one by signal."""
 
-    def __init__(self, args, user, kind, pages):
+    def __init__(self, args, user, kind, pages, frames):
         with tempfile.TemporaryDirectory(prefix="vmtrace-bench-") as folder:
             os.chmod(folder, 0o777)
             files = [shutil.copy(path, folder) for path in (args.library, args.program)]
             trace = pathlib.Path(folder, "trace.json")
-            env = {**os.environ, "VMTRACE_QUIET": "1", "VMTRACE_FRAMES": "checkpoint", "VMTRACE_HEAP": "off",
+            env = {**os.environ, "VMTRACE_QUIET": "1", "VMTRACE_FRAMES": frames, "VMTRACE_HEAP": "off",
                    "VMTRACE_CHECKPOINT": "SIGUSR1", "VMTRACE_OUT": str(trace)}
-            set_env = ["env", "LD_PRELOAD=" + files[0]]
-            done = subprocess.run([*USERS[user], *set_env, files[1], kind, str(pages), str(args.rounds)], env=env,
-                                  cwd=folder, stdout=subprocess.PIPE, text=True)
+            done = subprocess.run([*USERS[user], "env", "LD_PRELOAD=" + files[0], files[1], kind, str(pages),
+                                   str(args.rounds)], env=env, cwd=folder, stdout=subprocess.PIPE, text=True)
             if done.returncode:
                 sys.exit(f"{kind} {pages} ended with {done.returncode}")
-            self.bare = float(done.stdout)
-            self.read(trace)
+            self.bare, self.rollup, self.checkpoint = map(int, done.stdout.split())
+            self.bytes, self.runs, self.resident = read(trace)
 
-    def read(self, trace):
-        ends, size, runs, lines = [], 0, 0, []
-        why = None
-        with open(trace, "rb") as file:
-            for line in file:
-                if not line.startswith(b'{"ev":"'):
-                    continue
-                kind = line[7:line.index(b'"', 7)]
-                if kind == b"checkpoint":
-                    why, size, runs = json.loads(line)["why"], 0, 0
-                elif kind in (b"frames", b"page_class", b"topology"):
-                    size += len(line)
-                    runs += line.count(b"],[") + 1 if kind == b"frames" else 0
-                elif kind == b"frames_end" and why == "signal":
-                    ends.append(json.loads(line))
-                    lines.append((size, runs))
-        self.best = min(ends, key=lambda end: end["ns"])
-        self.bytes, self.runs = lines[-1]
+
+def read(trace):
+    """Bytes, runs and pages of the last checkpoint by signal."""
+    found, size, runs, why = (0, 0, 0), 0, 0, None
+    with open(trace, "rb") as file:
+        for line in file:
+            kind = line[7:line.find(b'"', 7)]
+            if kind == b"checkpoint":
+                why, size, runs = json.loads(line)["why"], 0, 0
+            elif kind in (b"frames", b"page_class", b"topology"):
+                size += len(line)
+                runs += line.count(b"],[") + 1 if kind == b"frames" else 0
+            elif kind == b"frames_end" and why == "signal":
+                found = size, runs, json.loads(line)["resident"]
+    return found
+
+
+class Cost:
+    """Of frames alone, in ns, and their bytes and runs."""
+
+    def __init__(self, args, user, kind, pages):
+        run = Run(args, user, kind, pages, "checkpoint")
+        without = Run(args, user, kind, pages, "final")
+        self.ns = run.checkpoint - without.checkpoint - run.rollup
+        self.bare, self.rollup = run.bare, run.rollup
+        self.bytes, self.runs, self.resident = run.bytes, run.runs, run.resident
 
 
 def main():
@@ -87,17 +95,15 @@ def main():
         print(f"memory for {pages} pages only")
     for user in users:
         print(user)
-        base = Run(args, user, "small", 0)
+        base = Cost(args, user, "small", 0)
         for kind in "small", "huge":
-            run = Run(args, user, kind, pages)
-            cost = (run.best["ns"] - base.best["ns"]) / pages
-            size, runs = run.bytes - base.bytes, run.runs - base.runs
-            print(f"  {kind:5}  {run.best['resident']} pages: {cost:.1f} ns a page of {LIMITS[user]} "
-                  f"(bare pagemap {run.bare:.1f}); trace {size} bytes, {runs} runs, "
-                  f"{size / max(runs, 1):.1f} bytes a run, {size * 2 ** 30 / pages / PAGE / 2 ** 20 * 4:.2f} "
-                  f"MiB for 4 GiB")
-        hole = Run(args, user, "hole", 0)
-        print(f"  a TiB with three pages: {(hole.best['ns'] - base.best['ns']) / 1e6:.3f} ms of 1")
+            cost = Cost(args, user, kind, pages)
+            size, runs = cost.bytes - base.bytes, cost.runs - base.runs
+            print(f"  {kind:5}  {cost.resident} pages: {(cost.ns - base.ns) / pages:.1f} ns a page of "
+                  f"{LIMITS[user]} (a bare read of pagemap {cost.bare / pages:.1f}, PSS {cost.rollup / pages:.1f}); "
+                  f"trace {size} bytes, {runs} runs, {size / max(runs, 1):.1f} bytes a run")
+        hole = Cost(args, user, "hole", 0)
+        print(f"  a TiB with three pages: {(hole.ns - base.ns) / 1e6:.3f} ms of 1")
 
 
 main()
