@@ -163,6 +163,7 @@ void frames_by_record(struct frames_by *f, struct trace *tr, const struct record
 		add_line(f, tr, &rec->frames);
 	} else if (rec->ev == TRACE_FRAMES_END && !f->is_new) {
 		f->is_complete = true;
+		f->last = rec->frames_end;
 	}
 }
 
@@ -175,7 +176,7 @@ static int by_start(const void *a, const void *b)
 	return (x->end > y->end) - (x->end < y->end);
 }
 
-/* The live blocks by address. Those that overlap, in a trace that lies or has lost a free, are cut. */
+/* The live blocks by address. Those that overlap, as after a free that was lost, are cut. */
 static struct frames_block *take_blocks(const struct heap *heap, size_t *ret_nr)
 {
 	struct frames_block *list = alloc_array(heap->live_blocks + 1, sizeof(*list));
@@ -291,7 +292,7 @@ static void add_pages(struct owner_sum *sum, uint64_t *next_page, uint64_t start
 	*next_page = last + 1;
 }
 
-/* [start, end) of @part is @row's. Called in the order of addresses. */
+/* [start, end) of @part is @row's: a block's, or what is left. In the order of addresses. */
 static void give(struct frames_by *f, const struct trace *tr, const struct frames_part *part,
 		 struct frames_row *row, uint64_t start, uint64_t end)
 {
@@ -315,13 +316,23 @@ static void give(struct frames_by *f, const struct trace *tr, const struct frame
 	add_pages(&row->sum, &row->next_page, start, end);
 }
 
-/* Share out @part. @at: the first block that ends above it, and above what is behind it afterwards. */
+/* What no block has. */
+static void give_rest(struct frames_by *f, struct trace *tr, const struct frames_part *part,
+		      uint64_t start, uint64_t end)
+{
+	bool is_free = f->has_blocks && part->is_heap;
+
+	if (start < end)
+		give(f, tr, part, get_row(f, tr, is_free ? FRAMES_OWNER_FREE : part->owner,
+					  part->stack, part->tid, part->name), start, end);
+}
+
+/* Share out @part. @at: a block that no later one lies below. Return: the same for the next part. */
 static const struct frames_block *share(struct frames_by *f, struct trace *tr,
 					const struct frames_part *part,
 					const struct frames_block *at,
 					const struct frames_block *last)
 {
-	enum frames_owner rest = f->has_blocks && part->is_heap ? FRAMES_OWNER_FREE : part->owner;
 	uint64_t from = part->start, start, end;
 
 	while (at < last && at->end <= part->start)
@@ -329,17 +340,14 @@ static const struct frames_block *share(struct frames_by *f, struct trace *tr,
 	for (; part->has_blocks && at < last && at->start < part->end; at++) {
 		start = at->start > part->start ? at->start : part->start;
 		end = at->end < part->end ? at->end : part->end;
-		if (from < start)
-			give(f, tr, part, get_row(f, tr, rest, part->stack, part->tid, part->name), from,
-			     start);
-		give(f, tr, part, get_row(f, tr, FRAMES_OWNER_HEAP, at->stack, at->tid, 0), start, end);
+		give_rest(f, tr, part, from, start);
+		give(f, tr, part, get_row(f, tr, FRAMES_OWNER_HEAP, at->stack, at->tid, 0), start,
+		     end);
 		from = end;
 		if (at->end > part->end)
 			break;
 	}
-	if (from < part->end)
-		give(f, tr, part, get_row(f, tr, rest, part->stack, part->tid, part->name), from,
-		     part->end);
+	give_rest(f, tr, part, from, part->end);
 	return at;
 }
 
@@ -381,6 +389,8 @@ void frames_by_collect(struct frames_by *f, struct trace *tr)
 		add_pages(&f->all, &page, f->parts[i].start, f->parts[i].end);
 	}
 	alloc_free(blocks);
+	f->is_complete &= f->last.resident == f->all.resident / MM_PAGE_SIZE &&
+			  f->last.swapped == f->all.swapped / MM_PAGE_SIZE;
 	if (f->nr_rows)
 		qsort(f->rows, f->nr_rows, sizeof(*f->rows), by_resident);
 }

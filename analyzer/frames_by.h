@@ -41,7 +41,7 @@ struct frames_row {
 	enum frames_owner owner;
 	uint32_t stack;			/* its first one */
 	int64_t tid;
-	char *name;			/* of what has no stack; of a module or function; else NULL */
+	char *name;			/* without a stack; of a module or function; else NULL */
 	uint64_t stacks;
 	struct owner_sum sum;
 	uint64_t next_page;		/* those below are counted */
@@ -54,11 +54,13 @@ struct frames_block;
 struct frames_by {
 	enum heap_by by;
 	struct layout_pieces pieces;
-	bool is_new;			/* a checkpoint began: its first line replaces what there is */
+	bool is_new;			/* a checkpoint began: its first line replaces this */
 	char why[16];
 
-	bool is_known, pfn_visible, is_complete;
-	uint64_t t, seq;		/* of the checkpoint's pages; of the last call before them */
+	bool is_known, pfn_visible;
+	bool is_complete;		/* by its end, which says how many pages there are */
+	struct rec_frames_end last;
+	uint64_t t, seq;		/* of its pages; of the last call before them */
 	struct frames_part *parts;	/* by address */
 	size_t nr_parts, cap_parts;
 	char **names;			/* of the lines' vmas */
@@ -85,6 +87,6 @@ void frames_by_collect(struct frames_by *f, struct trace *trace);
 extern const struct view view_frames_by;
 #define FRAMES_BY_HELP \
 	"  --by WHAT        who owns the pages, by stack, module, function or thread\n" \
-	"  --limit N        with --by, show N owners (20; 0: all)\n"
+	"                   (--limit N: that many owners, 20 without it)\n"
 
 #endif

@@ -57,7 +57,9 @@ static bool has_stack(const struct frames_row *row)
 /* Free memory of a heap that was there at start, or whose call had no stack taken. */
 static const char *title_of(const struct frames_row *row)
 {
-	return row->owner == FRAMES_OWNER_FREE && !row->stack ? "free heap memory" : titles[row->owner];
+	if (row->owner == FRAMES_OWNER_FREE && !row->stack)
+		return "free heap memory";
+	return titles[row->owner];
 }
 
 static const char *name_of(const struct frames_row *row)
@@ -80,12 +82,12 @@ static void print_totals(struct trace *tr, const struct frames_by *f)
 	out_name(tr->out, f->why);
 	fprintf(tr->out, ", after event %" PRIu64 "\n", f->seq);
 	if (!f->is_complete)
-		fputs("the checkpoint has no end: pages may be missing\n", tr->out);
+		fputs("the checkpoint is not complete: pages are missing\n", tr->out);
 	fprintf(tr->out, "resident %s, PSS %s, huge %s, swapped %s in %" PRIu64 " pages\n",
 		out_size(a, f->all.resident), text_if(b, f->has_pss, f->all.pss),
 		text_if(c, f->has_huge, f->all.huge), out_size(d, f->all.swapped), f->all.pages);
 	if (tr->heap.sample_bytes)
-		fputs("only a sample of the blocks was recorded: the heap is that of who mapped it\n",
+		fputs("only a sample of blocks was recorded: the heap is that of who mapped it\n",
 		      tr->out);
 	else if (!f->has_blocks)
 		fputs("no blocks were recorded: the heap is that of who mapped it\n", tr->out);
@@ -148,8 +150,8 @@ static void by_text(struct trace *tr, void *state)
 	nr = nr_shown(tr, f);
 	print_totals(tr, f);
 	if (f->by != HEAP_BY_STACK)
-		fprintf(tr->out, "\n%7s %11s %11s %11s %11s %9s  %-9s %s\n", "share", "resident", "PSS",
-			"huge", "swapped", "pages", "how", heap_by_names[f->by]);
+		fprintf(tr->out, "\n%7s %11s %11s %11s %11s %9s  %-9s %s\n", "share", "resident",
+			"PSS", "huge", "swapped", "pages", "how", heap_by_names[f->by]);
 	for (i = 0; i < nr; i++) {
 		if (f->by == HEAP_BY_STACK)
 			print_stack(tr, f, &f->rows[i]);

@@ -20,6 +20,15 @@ static size_t nr_shown(const struct trace *tr, size_t nr)
 	return limit && limit < nr ? limit : nr;
 }
 
+/* What takes frame numbers to know. */
+static void set_placed(struct json_t *obj, const char *key, const struct physmap *map, uint64_t pages)
+{
+	if (map->pfn_visible)
+		frames_set_pages(obj, key, pages);
+	else
+		js_set(obj, key, js_null());
+}
+
 static struct json_t *json_zones(const struct physmap *map, const struct frames_sum *sum)
 {
 	struct json_t *list = js_array();
@@ -31,7 +40,7 @@ static struct json_t *json_zones(const struct physmap *map, const struct frames_
 
 		js_set_u64(obj, "node", zone->node);
 		js_set_str(obj, "zone", map->zones[i].name);
-		frames_set_pages(obj, "bytes", sum->zones[i]);
+		set_placed(obj, "bytes", map, sum->zones[i]);
 		frames_set_pages(obj, "present_bytes", zone->present);
 		frames_set_pages(obj, "managed_bytes", zone->managed);
 		frames_set_pages(obj, "free_bytes", zone->free);
@@ -74,7 +83,7 @@ static struct json_t *json_nodes(const struct physmap *map, const struct frames_
 
 		js_set_u64(obj, "node", node->node);
 		js_set_str(obj, "cpus", node->cpus);
-		frames_set_pages(obj, "bytes", frames_sum_node(sum, map, node->node));
+		set_placed(obj, "bytes", map, frames_sum_node(sum, map, node->node));
 		js_set_u64(obj, "total_bytes", node->total_bytes);
 		js_set_u64(obj, "free_bytes", node->free_bytes);
 		js_append(list, obj);
@@ -123,12 +132,16 @@ static void set_range(struct json_t *obj, const struct phys_vma *vma)
 	js_set_bool(obj, "own", vma->own);
 }
 
-static void set_churn(struct json_t *obj, const uint64_t *pages)
+static void set_churn(struct json_t *obj, const struct frames_view *v, const uint64_t *pages)
 {
+	bool can_move = v->maps.before.pfn_visible && v->maps.now.pfn_visible;
 	int i;
 
 	for (i = 0; i < NR_CHURNS; i++)
-		frames_set_pages(obj, churn_names[i], pages[i]);
+		if (i == CHURN_MOVED && !can_move)
+			js_set(obj, churn_names[i], js_null());
+		else
+			frames_set_pages(obj, churn_names[i], pages[i]);
 }
 
 static struct json_t *json_churn(const struct trace *tr, const struct frames_view *v)
@@ -143,14 +156,14 @@ static struct json_t *json_churn(const struct trace *tr, const struct frames_vie
 	list = js_array();
 	js_set_u64(obj, "since_t", v->maps.before.t);
 	js_set_str(obj, "since_why", v->maps.before.why);
-	set_churn(bytes, v->churn.pages);
+	set_churn(bytes, v, v->churn.pages);
 	js_set(obj, "bytes", bytes);
 	for (i = 0; i < nr; i++) {
 		struct json_t *one = js_object();
 
 		set_range(one, v->churn.vmas[i].vma);
 		bytes = js_object();
-		set_churn(bytes, v->churn.vmas[i].pages);
+		set_churn(bytes, v, v->churn.vmas[i].pages);
 		js_set(one, "bytes", bytes);
 		js_append(list, one);
 	}
@@ -235,7 +248,7 @@ struct json_t *frames_build_json(struct trace *tr, const struct frames_view *v)
 	js_set(obj, "unreadable", map->unreadable ? js_ref(map->unreadable) : js_object());
 	js_set(obj, "nodes", json_nodes(map, &v->all));
 	js_set(obj, "zones", json_zones(map, &v->all));
-	frames_set_pages(obj, "outside_zones_bytes", v->all.zones[map->nr_zones]);
+	set_placed(obj, "outside_zones_bytes", map, v->all.zones[map->nr_zones]);
 	js_set(obj, "churn", json_churn(tr, v));
 	js_set(obj, "differences", json_differences(map));
 	js_set(obj, "vmas", json_vmas(tr, v));

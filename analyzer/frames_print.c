@@ -70,20 +70,19 @@ static void print_scan(struct trace *tr, const struct frames_view *v)
 {
 	const struct rec_frames_end *end = &v->maps.now.end;
 	char a[OUT_SIZE_MAX], b[OUT_SIZE_MAX];
-	uint64_t moved;
 
 	if (!v->maps.now.has_end) {
 		fputs("scan       has no end: more of it may be missing\n", tr->out);
 		return;
 	}
-	moved = end->rss_after > end->rss_before ? end->rss_after - end->rss_before :
-						   end->rss_before - end->rss_after;
 	fprintf(tr->out, "scan       %.3f ms, %" PRIu64 " page faults", end->ns / 1e6, end->faults);
 	if (end->rss_before || end->rss_after)
 		fprintf(tr->out, "; RSS %s before, %s after it", frames_size(a, end->rss_before),
 			frames_size(b, end->rss_after));
-	if (moved)
-		fprintf(tr->out, ": %" PRIu64 " pages moved", moved);
+	if (end->rss_after > end->rss_before)
+		fprintf(tr->out, " (+%" PRIu64 " pages)", end->rss_after - end->rss_before);
+	else if (end->rss_after < end->rss_before)
+		fprintf(tr->out, " (-%" PRIu64 " pages)", end->rss_before - end->rss_after);
 	fputc('\n', tr->out);
 	if (frames_is_incomplete(v))
 		fprintf(tr->out, "           it saw %" PRIu64 " resident and %" PRIu64

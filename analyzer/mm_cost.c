@@ -6,12 +6,15 @@
 #include "json.h"
 #include "table.h"
 
+#define RSS_NAME(symbol, name) [RSS_##symbol] = name,
+const char *const rss_counter_names[NR_RSS_COUNTERS] = { RSS_COUNTERS(RSS_NAME) };
+
 #define COST_NAME(symbol, name, sureness) [COST_##symbol] = #name,
 const char *const cost_object_names[NR_COST_OBJECTS] = { COST_OBJECTS(COST_NAME) };
 #define COST_SURE(symbol, name, sureness) [COST_##symbol] = sureness,
 const enum cost_sureness cost_sureness[NR_COST_OBJECTS] = { COST_OBJECTS(COST_SURE) };
 
-/* A leaf of the kernel's maple tree holds so many ranges, gaps included; a node above so many nodes. */
+/* So many ranges, gaps included, are in a leaf of the kernel's maple tree; nodes in one above. */
 enum { MAPLE_LEAF_RANGES = 16, MAPLE_NODE_CHILDREN = 10 };
 
 enum rss_counter rss_counter_of(const struct rec_page_class *c)
@@ -40,6 +43,16 @@ void page_counts_make(struct page_counts *counts, const struct physmap *map,
 		counts->rss[rss_counter_of(c)] += map->runs[i].pages;
 		counts->has_kinds &= c && c->has_kpageflags;
 	}
+}
+
+uint64_t page_counts_rss_bytes(const struct page_counts *counts)
+{
+	uint64_t pages = 0;
+	int i;
+
+	for (i = 0; i < RSS_NONE; i++)
+		pages += counts->rss[i];
+	return pages * MM_PAGE_SIZE;
 }
 
 /* Whether a page shows that @vma must have an anon_vma. */
@@ -98,8 +111,8 @@ static void count_maple(struct mm_cost *cost, const struct mm *mm)
 	cost->nr[COST_MAPLE] = all;
 }
 
-void mm_cost_make(struct mm_cost *cost, const struct physmap *map, const struct page_classes *classes,
-		  const struct mm *mm)
+void mm_cost_make(struct mm_cost *cost, const struct physmap *map,
+		  const struct page_classes *classes, const struct mm *mm)
 {
 	size_t i, k;
 

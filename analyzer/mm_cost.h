@@ -12,6 +12,7 @@
 #define RSS_COUNTERS(X) X(ANON, "anon") X(FILE, "file") X(SHMEM, "shmem") X(NONE, "none")
 #define RSS_ID(symbol, name) RSS_##symbol,
 enum rss_counter { RSS_COUNTERS(RSS_ID) NR_RSS_COUNTERS };
+extern const char *const rss_counter_names[NR_RSS_COUNTERS];
 
 /* Where the kernel counts the pages of a class; swap and guard entries: RSS_NONE. */
 enum rss_counter rss_counter_of(const struct rec_page_class *c);
@@ -19,11 +20,14 @@ enum rss_counter rss_counter_of(const struct rec_page_class *c);
 struct page_counts {
 	uint64_t kinds[NR_PAGE_KINDS];		/* pages */
 	uint64_t rss[NR_RSS_COUNTERS];		/* of them present, by counter */
-	bool has_kinds;				/* kpageflags are known: no kind is taken for another */
+	bool has_kinds;				/* kpageflags are known: no kind looks like another */
 };
 
 void page_counts_make(struct page_counts *counts, const struct physmap *map,
 		      const struct page_classes *classes);
+
+/* Those of all counters. */
+uint64_t page_counts_rss_bytes(const struct page_counts *counts);
 
 /* How sure a number of objects is. */
 enum cost_sureness { COST_EXACT, COST_AT_LEAST, COST_ESTIMATE };
@@ -46,8 +50,8 @@ extern const char *const cost_object_names[NR_COST_OBJECTS];
 extern const enum cost_sureness cost_sureness[NR_COST_OBJECTS];
 
 /* @mm: the vmas at the moment of @map. */
-void mm_cost_make(struct mm_cost *cost, const struct physmap *map, const struct page_classes *classes,
-		  const struct mm *mm);
+void mm_cost_make(struct mm_cost *cost, const struct physmap *map,
+		  const struct page_classes *classes, const struct mm *mm);
 
 /* All objects whose size is known; bytes. */
 uint64_t mm_cost_bytes(const struct mm_cost *cost);

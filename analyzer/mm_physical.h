@@ -30,6 +30,9 @@ struct mm_physical {
 	uint64_t unaccounted;		/* pages that the shadow knows no vma for */
 };
 
+/* By enum rss_counter: the kernel's figure of the same. */
+extern const enum rec_figure mm_physical_figures[NR_RSS_COUNTERS];
+
 void mm_physical_init(struct mm_physical *p);
 void mm_physical_fini(struct mm_physical *p);
 void mm_physical_record(struct mm_physical *p, struct trace *trace, const struct record *rec);

@@ -40,7 +40,8 @@ static enum table_level level_of(const struct rec_run *run, const struct rec_run
 	if (!c || !c->huge)
 		return is_hugetlb ? TABLE_PMD : TABLE_PTE;
 	/* The head of a page is of another class than the many tails behind it. */
-	if (is_hugetlb && c->kpageflags & KPF(PAGE_FLAG_COMPOUND_TAIL) && run->pages >= PAGES_IN_PMD)
+	if (is_hugetlb && c->kpageflags & KPF(PAGE_FLAG_COMPOUND_TAIL) &&
+	    run->pages >= PAGES_IN_PMD)
 		return TABLE_PUD;
 	if (is_hugetlb && c->kpageflags & KPF(PAGE_FLAG_COMPOUND_HEAD) && next &&
 	    next->va == run->va + MM_PAGE_SIZE && next->pages >= PAGES_IN_PMD)

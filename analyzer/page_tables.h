@@ -29,9 +29,9 @@ enum { NR_COUNTED_LEVELS = TABLE_PUD + 1 };
 struct page_tables {
 	uint64_t nr[NR_TABLE_LEVELS];		/* needed for the pages */
 	uint64_t kept;				/* PTE tables with huge pages, not in @nr */
-	uint64_t emptied[NR_COUNTED_LEVELS];	/* more at most, where calls have taken pages away */
+	uint64_t emptied[NR_COUNTED_LEVELS];	/* at most, where calls have taken pages away */
 	uint64_t emptied_own[NR_COUNTED_LEVELS];	/* of these by vmtrace's calls */
-	uint64_t filled[NR_COUNTED_LEVELS];	/* if every page of every vma were there; no huge ones */
+	uint64_t filled[NR_COUNTED_LEVELS];	/* if all pages of all vmas were there, as small ones */
 	bool has_five_levels;			/* there are addresses that need them */
 	bool has_huge;				/* which pages are huge is known */
 };

@@ -91,7 +91,7 @@ class Trace:
         if unreadable is not None:
             topology["unreadable"] = unreadable
         self.timed("topology", **topology)
-        self.resident = 0
+        self.resident = self.swapped = 0
 
     def frames(self, start, end, *runs, own=False):
         """runs: (address, pages, class); frames lie where the pages do."""
@@ -110,10 +110,11 @@ class Trace:
             resident += pages if pagemap & PRESENT else 0
             swapped += pages if pagemap & (SWAPPED | GUARD) == SWAPPED else 0
         self.resident += resident
+        self.swapped += swapped
         return {"resident": resident, "swapped": swapped, "runs": coded}
 
     def frames_end(self):
-        self.timed("frames_end", resident=self.resident, swapped=0)
+        self.timed("frames_end", resident=self.resident, swapped=self.swapped)
 
     def text(self):
         return "".join(json.dumps(line) + "\n" for line in self.lines).encode()

@@ -176,6 +176,9 @@ def test_unseen(report):
     trace.frames(AREA, AREA + 6 * PAGE, (AREA + PAGE, 5, anon))
     trace.frames_end()
     expect_sums(report, trace, "unseen")
+    expect_equal(report.json(trace, "frames", "--by", "stack")["complete"], True, "unseen")
+    trace.lines[-1]["resident"] += 1
+    expect_equal(report.json(trace, "frames", "--by", "stack")["complete"], False, "a page is missing")
     rows = owners(report.json(trace, "frames", "--by", "stack"))
     expect_equal({key: row["resident_bytes"] // PAGE for key, row in rows.items()},
                  {("mapped", "0x200"): 1, ("unseen", ""): 4}, "unseen")

@@ -234,6 +234,8 @@ def contiguous(pages, vmas):
 
 def churn(before, now, visible):
     told = dict.fromkeys(CHURNS, 0)
+    if not visible:
+        told["moved"] = None
     for va in before.keys() | now.keys():
         old, new = ((None, 0) if page is None or page[0].kind == "zero" else page
                     for page in (before.get(va), now.get(va)))
@@ -433,8 +435,7 @@ def by_hand_text(report, trace):
             "resident      69.1 MiB    70.0 MiB  17699 pages; 16.0 KiB is no RSS: zero page, "
             "hugetlb, special",
             "swapped      400.0 KiB   400.0 KiB",
-            "scan       1.312 ms, 3 page faults; RSS 66.4 MiB before, 66.4 MiB after it: 3 pages "
-            "moved",
+            "scan       1.312 ms, 3 page faults; RSS 66.4 MiB before, 66.4 MiB after it (+3 pages)",
             "unreadable slabinfo (EACCES)",
             "7f0000000000-7f0004000000 rw-p   63.0 MiB   63.0 MiB   63.0 MiB   60.0 MiB  "
             "(anonymous)",
@@ -475,13 +476,15 @@ def hidden(report):
     fill(before, 0x7f1000000000, 3, both)
     fill(before, 0x555555558000, 4, plain)
     trace = Trace(VMAS, rules=127 | 512).checkpoint(before, visible=False, t=500)
-    trace.checkpoint(pages, visible=False, kernel=KERNEL, why="end",
+    trace.checkpoint(pages, visible=False, kernel=KERNEL, why="end", zones=ZONES, nodes=NODES,
                      unreadable={"kpageflags": "EPERM"})
     got = report.json(trace)
     expect_map(got, pages, VMAS, 127 | 512, False, "hidden")
     expect_equal((got["pfn"], got["pss_bytes"], got["kernel"]["pss_bytes"], got["uss_bytes"]),
                  ("hidden", None, 69 * MIB, 812 * PAGE), "hidden PSS")
     expect_equal(got["churn"]["bytes"], churn(before, pages, False), "hidden churn")
+    expect_equal([of["bytes"] for of in got["zones"] + got["nodes"]] + [got["outside_zones_bytes"]],
+                 [None] * 6, "places of hidden frames")
     expect_equal((got["churn"]["bytes"]["faulted_in"], got["churn"]["bytes"]["gone"]),
                  (225 * PAGE, 4 * PAGE), "hidden churn by hand")
     expect_equal([v["name"] for v in got["churn"]["vmas"]],

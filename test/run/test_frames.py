@@ -6,6 +6,7 @@ the kernel's own sums.
 The runs are decoded here, from TRACE.md, not by vmtrace-report.
 """
 import contextlib
+import fcntl
 import os
 import pathlib
 import re
@@ -21,6 +22,7 @@ FLAG_ZERO, FLAG_THP, FLAG_NOPAGE = 1 << 24, 1 << 22, 1 << 20
 # reclaim, unevictable, idle, mlocked.
 UNSTEADY = sum(1 << bit for bit in (0, 2, 5, 6, 8, 9, 18, 25, 33))
 MOVED_MAX = 16
+PSS_TRIES = 10
 NR_HUGEPAGES = pathlib.Path("/proc/sys/vm/nr_hugepages")
 
 
@@ -124,13 +126,17 @@ def a_huge_page(bench):
     if bench.unprivileged or os.geteuid():
         yield
         return
-    old = NR_HUGEPAGES.read_text() if NR_HUGEPAGES.exists() else None
-    try:
-        if old is not None:
-            NR_HUGEPAGES.write_text(str(int(old) + 2))
+    if not NR_HUGEPAGES.exists():
         yield
-    finally:
-        if old is not None:
+        return
+    # One test at a time: who comes second would take the first one's pages for the system's.
+    with open(__file__) as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        old = NR_HUGEPAGES.read_text()
+        try:
+            NR_HUGEPAGES.write_text(str(int(old) + 2))
+            yield
+        finally:
             NR_HUGEPAGES.write_text(old)
 
 
@@ -235,13 +241,19 @@ def sums(bench):
         if not os.path.exists(argv[0]):
             print(f"{name}: {argv[0]} is not installed")
             continue
-        expect_equal(bench.run(argv, bench.preload(frames="final")).status, 0, f"status of {name}")
-        trace = bench.only_trace()
-        bench.check(trace)
-        last = checkpoints(trace)[-1]
-        check_sums(name, last)
-        check_topology(last)
-        trace.unlink()
+        for _ in range(PSS_TRIES):
+            expect_equal(bench.run(argv, bench.preload(frames="final")).status, 0, f"status of {name}")
+            trace = bench.only_trace()
+            bench.check(trace)
+            last = checkpoints(trace)[-1]
+            check_sums(name, last)
+            check_topology(last)
+            trace.unlink()
+            pss, kernel, slack = both_pss(last)
+            if abs(pss - kernel) <= slack:
+                break
+        expect(abs(pss - kernel) <= slack, f"{name}: PSS {pss}, smaps {kernel}, {PSS_TRIES} times")
+        print(f"{name}: PSS {pss / 1024:.0f} KiB, smaps_rollup {kernel / 1024:.0f}")
 
 
 @case
@@ -271,12 +283,19 @@ def check_sums(name, last):
     expect(low - slack <= resident <= high + slack, f"{name}: {resident} pages, statm {low} to {high}")
     expect_equal(last.diffs, [], f"pages out of account in {name}")
     line = f"{name}: {resident} pages, statm {low} to {high}, {end['faults']} faults"
-    if last.lines[0]["pfn"] == "visible":
-        pss = sum(harness.PAGE / page.cls["mapcount"] for page in present if page.cls["mapcount"])
-        kernel = last.mm["kernel"]["pss_bytes"]
-        expect(abs(pss - kernel) <= 0.01 * kernel + moved * harness.PAGE, f"{name}: PSS {pss}, smaps {kernel}")
-        line += f"; PSS {pss / 1024:.0f} KiB, smaps_rollup {kernel / 1024:.0f}"
     print(line)
+
+
+def both_pss(last):
+    """PSS by the classes and by the kernel, and how far they may be apart. Each is taken at a moment
+    of its own: where a process that maps the same files begins or ends in between, they differ."""
+    if last.lines[0]["pfn"] != "visible":
+        return 0, 0, 0
+    counts = [page.cls["mapcount"] for page in last.pages.values()
+              if int(page.cls["pagemap"], 16) & PRESENT and page.cls["mapcount"]]
+    kernel = last.mm["kernel"]["pss_bytes"]
+    moved = abs(last.end["rss_after"] - last.end["rss_before"]) + last.end["faults"]
+    return sum(harness.PAGE / count for count in counts), kernel, 0.01 * kernel + moved * harness.PAGE
 
 
 def kernel_zones():

@@ -39,6 +39,7 @@ def check_owners(bench, trace):
     for by in "stack", "module", "function", "thread":
         got = bench.report_json("frames", trace, "--by", by, "--limit", "0")
         expect_equal(got["resident_bytes"], end["resident"] * PAGE, f"resident by {by}")
+        expect(got["complete"], "pages are missing")
         for key in "resident_bytes", "swapped_bytes":
             expect_equal(sum(row[key] for row in got["top"]), got[key], f"{key} by {by}")
     expect_equal(got["pfn"], lines["frames"]["pfn"], "PFNs")
