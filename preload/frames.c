@@ -348,14 +348,10 @@ static void take_all(const struct mm *mm)
 
 bool frames_prepare(void)
 {
-	volatile char *p;
-	size_t i;
-
 	if (!buf)
 		buf = arena_alloc(sizeof(*buf));
-	p = (volatile char *)buf;
-	for (i = 0; buf && i < sizeof(*buf); i += MM_PAGE_SIZE)
-		p[i] = p[i];
+	if (buf)
+		sys_touch(buf, sizeof(*buf));
 	recorder_populate();
 	frame_line_reset();
 	if (buf && page_classes_prepare())

@@ -7,6 +7,7 @@
 #include "arena.h"
 #include "jsonw.h"
 #include "recorder.h"
+#include "sys.h"
 
 #include "no_heap.h"
 
@@ -29,14 +30,10 @@ void page_classes_reset(void)
 
 bool page_classes_prepare(void)
 {
-	volatile char *p;
-	size_t i;
-
 	if (!table)
 		table = arena_alloc(sizeof(*table));
-	p = (volatile char *)table;
-	for (i = 0; table && i < sizeof(*table); i += 4096)
-		p[i] = p[i];
+	if (table)
+		sys_touch(table, sizeof(*table));
 	return table;
 }
 

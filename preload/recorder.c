@@ -3,7 +3,6 @@
 #include "recorder.h"
 
 #include <string.h>
-#include <sys/mman.h>
 
 #include "arena.h"
 #include "clock.h"
@@ -21,7 +20,6 @@
 #define HEAP_LINE_MAX 16384u		/* bytes of one heap line */
 #define HEAP_HEAD_MAX 128u		/* of a line without operations */
 #define POPULATE_RECORD 32768u		/* bytes; most records are shorter */
-#define POPULATE_ALIGN 4096ull
 #define NR_LOST 16
 #define TALLY_BYTES 192u		/* kept free at a chunk's end, for the line that owns up to losses */
 #define TALLY_DIGITS 20
@@ -224,12 +222,9 @@ bool recorder_commit(struct jsonw *w)
 
 void recorder_populate(void)
 {
-	uint64_t start = (uint64_t)(uintptr_t)(main_chunk + main_len) & -POPULATE_ALIGN;
-	uint64_t end = (uint64_t)(uintptr_t)(main_chunk + main_size);
-
-	sys_madvise(record, POPULATE_RECORD, MADV_POPULATE_WRITE);
-	if (sink_is_file() && main_chunk)
-		sys_madvise((void *)(uintptr_t)start, end - start, MADV_POPULATE_WRITE);
+	sys_touch(record, POPULATE_RECORD);
+	if (sink_is_file() && main_chunk && main_len < main_size)
+		sys_touch(main_chunk + main_len, main_size - main_len);
 }
 
 bool recorder_is_behind(void)

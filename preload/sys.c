@@ -114,6 +114,14 @@ void sys_yield(void)
 	sys_call(SYS_sched_yield, 0, 0, 0, 0, 0, 0);
 }
 
+void sys_touch(void *p, size_t bytes)
+{
+	volatile char *at = p, *end = at + bytes;
+
+	for (; at < end; at = (volatile char *)(((uintptr_t)at & ~(uintptr_t)4095) + 4096))
+		*at = *at;
+}
+
 uint64_t sys_brk(uint64_t addr)
 {
 	return (uint64_t)sys_call(SYS_brk, (long)addr, 0, 0, 0, 0, 0);

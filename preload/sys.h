@@ -62,6 +62,9 @@ int sys_getppid(void);
 int sys_gettid(void);
 void sys_sleep_ms(void);		/* for one */
 void sys_yield(void);
+
+/* Each page of @p is written to, with what is there: it is in memory then. No system call. */
+void sys_touch(void *p, size_t bytes);
 uint64_t sys_brk(uint64_t addr);
 int sys_getrlimit(int resource, uint64_t *ret_soft);
 
