@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <string.h>
 
-static uintptr_t ips[2];
+static volatile uintptr_t ips[2];	/* volatile: one symbol, whatever the compiler */
 
 /* Its return address lies in the code of the function below, wherever that was inlined. */
 __attribute__((noinline)) static void innermost(void)
