@@ -14,6 +14,7 @@
 #define NR_SIGNALS 64
 #define KERNEL_SIGSET_SIZE 8
 #define LENT_TRIES 100	/* of a millisecond each */
+#define YIELDS 50	/* for who was woken: some 50 microseconds */
 #define SPINS 100	/* pauses, of some 40 to 140 cycles each: less than a sleep and a wakeup */
 
 static uint32_t word;
@@ -47,10 +48,25 @@ static bool try_take(void)
 	return __atomic_compare_exchange_n(&word, &seen, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED);
 }
 
+/*
+ * Who let go of it while others slept, and comes again at once, would always be faster than they wake:
+ * a thread that maps in a loop kept others waiting for hundreds of calls.
+ */
+static void let_others_first(void)
+{
+	unsigned int i;
+
+	tls.was_waited_for = false;
+	for (i = 0; i < YIELDS && !__atomic_load_n(&word, __ATOMIC_RELAXED); i++)
+		sys_yield();
+}
+
 static void take(void)
 {
 	unsigned int spins;
 
+	if (__builtin_expect(tls.was_waited_for, false))
+		let_others_first();
 	if (try_take())
 		return;
 	for (spins = 0; spins < SPINS; spins++) {
@@ -64,8 +80,10 @@ static void take(void)
 
 static void drop(void)
 {
-	if (__atomic_exchange_n(&word, 0, __ATOMIC_RELEASE) == 2)
+	if (__atomic_exchange_n(&word, 0, __ATOMIC_RELEASE) == 2) {
+		tls.was_waited_for = true;
 		sys_futex_wake(&word, 1);
+	}
 }
 
 /* With the lock held, on return as well. Bounded: the fork may be waiting for what the caller holds. */

@@ -47,6 +47,7 @@ struct thread_local_state {
 	volatile bool unwinding;
 	volatile bool self_test;	/* calls are counted, not recorded */
 	volatile bool waits;		/* waits for the capture lock */
+	bool was_waited_for;		/* others slept when it let go of that */
 	volatile bool lends;		/* forks, and has others wait for it */
 	bool forks;			/* at the site of libc's fork() */
 	volatile bool vfork_child;	/* another process runs on this thread's memory */
