@@ -10,7 +10,7 @@ from harness import case, count_allocations, expect, expect_equal, header, last_
 PAIRS = 1000000
 BYTES = 4321
 THREADS = 4
-KILLS = 12
+KILLS = 6
 RAW_CHUNK = 65536
 
 
