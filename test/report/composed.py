@@ -3,23 +3,12 @@
 import json
 import subprocess
 
+from expect import expect_equal
+
 PAGE = 4096
 PRESENT, SWAPPED, FILE, GUARD = 1 << 63, 1 << 62, 1 << 61, 1 << 58
 ANON, SWAPBACKED, HEAD, TAIL, HUGETLB, KSM, THP, ZERO, RESERVED = (
     1 << bit for bit in (12, 14, 15, 16, 17, 21, 22, 24, 32))
-faults = 0
-
-
-def expect_equal(got, want, what):
-    global faults
-    if got != want:
-        faults += 1
-        print(f"{what}: {got!r}, not {want!r}")
-
-
-def expect_members(got, want, what):
-    for key, value in want.items():
-        expect_equal(got.get(key), value, f"{what}.{key}")
 
 
 class Trace:

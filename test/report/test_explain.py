@@ -10,25 +10,14 @@ import re
 import subprocess
 import sys
 
+from expect import expect_equal, expect_members, status
+
 MS = 1000000
 PAGE = 4096
 PRESENT, SWAPPED, FILE, GUARD, EXCLUSIVE, SOFT_DIRTY = (1 << 63, 1 << 62, 1 << 61, 1 << 58, 1 << 56,
                                                         1 << 55)
 ANON = 1 << 12 | 1 << 14 | 1 << 5 | 1 << 3      # anon, swapbacked, lru, uptodate
-faults = 0
 seen = set()              # members of all objects that were printed
-
-
-def expect_equal(got, want, what):
-    global faults
-    if got != want:
-        faults += 1
-        print(f"{what}: {got!r}, not {want!r}")
-
-
-def expect_members(got, want, what):
-    for key, value in want.items():
-        expect_equal((got or {}).get(key, "(absent)"), value, f"{what}.{key}")
 
 
 def note_members(value):
@@ -584,7 +573,7 @@ def main():
         test(report)
     test_symbols(report, target)
     test_manual(pathlib.Path(sys.argv[3]))
-    sys.exit(1 if faults else 0)
+    sys.exit(status())
 
 
 if __name__ == "__main__":

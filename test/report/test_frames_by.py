@@ -7,9 +7,8 @@ Usage: test_frames_by.py REPORT
 import random
 import sys
 
-import composed
-from composed import (ANON, GUARD, PAGE, SWAPBACKED, SWAPPED, THP, ZERO, Report, Trace,
-                      expect_equal, expect_members)
+from composed import (ANON, GUARD, PAGE, SWAPBACKED, SWAPPED, THP, ZERO, Report, Trace)
+from expect import expect_equal, expect_members, status
 
 HEAP = 0x555555558000
 AREA = 0x7f4000000000
@@ -258,7 +257,7 @@ def main():
     report = Report(sys.argv[1])
     for test in (test_mapped, test_fixed, test_blocks, test_areas, test_unseen, test_random, test_hostile):
         test(report)
-    return 1 if composed.faults else 0
+    return status()
 
 
 if __name__ == "__main__":

@@ -19,19 +19,13 @@ import subprocess
 import sys
 import tempfile
 
+from expect import expect_equal, status
+
 PAGE, HUGE = 4096, 512
 PRESENT, SWAP, FILE, GUARD, EXCLUSIVE = 1 << 63, 1 << 62, 1 << 61, 1 << 58, 1 << 56
 FLAGS = {"dirty": 4, "anon": 12, "swapbacked": 14, "hugetlb": 17, "nopage": 20, "ksm": 21,
          "thp": 22, "zero": 24, "mlocked": 33, "mmap": 11, "reserved": 32}
 CHURNS = ["faulted_in", "gone", "moved", "swapped_out", "swapped_in", "swap_freed"]
-faults = 0
-
-
-def expect_equal(got, want, what):
-    global faults
-    if got != want:
-        faults += 1
-        print(f"{what}: {got!r}, not {want!r}")
 
 
 def kpf(*names):
@@ -655,7 +649,7 @@ def main():
         at_random(report)
         hostile(report)
         manual(report, sys.argv[2])
-    return 1 if faults else 0
+    return status()
 
 
 if __name__ == "__main__":

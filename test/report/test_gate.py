@@ -14,15 +14,10 @@ import tempfile
 
 import jsonschema
 
+from expect import expect_equal, status
+
 HOSTILE = "/tmp/\x1b[31m<&\">]]>%0A,:\n::error::x"
-faults = 0
 
-
-def expect_equal(got, want, what):
-    global faults
-    if got != want:
-        faults += 1
-        print(f"{what}: {got!r}, not {want!r}")
 
 
 def fnv(frames):
@@ -406,7 +401,7 @@ def main():
                  shared, many):
         with tempfile.TemporaryDirectory() as folder:
             test(Gate(report, source, folder))
-    return 1 if faults else 0
+    return status()
 
 
 if __name__ == "__main__":

@@ -24,15 +24,9 @@ import subprocess
 import sys
 import tempfile
 
+from expect import expect_equal, status
+
 MS = 1000000
-faults = 0
-
-
-def expect_equal(got, want, what):
-    global faults
-    if got != want:
-        faults += 1
-        print(f"{what}: {got!r}, not {want!r}")
 
 
 def expect_members(got, want, what):
@@ -319,7 +313,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         test_leaks(report, target, pathlib.Path(folder))
     test_manual(report, pathlib.Path(page))
-    return 1 if faults else 0
+    return status()
 
 
 if __name__ == "__main__":

@@ -7,9 +7,9 @@ Usage: test_mm_view.py REPORT
 import random
 import sys
 
-import composed
 from composed import (ANON, FILE, GUARD, HEAD, HUGETLB, KSM, PAGE, PRESENT, RESERVED, SWAPBACKED, SWAPPED,
-                      TAIL, THP, ZERO, Report, Trace, expect_equal, expect_members)
+                      TAIL, THP, ZERO, Report, Trace)
+from expect import expect_equal, expect_members, status
 
 MIB2, GIB, GIB512 = 1 << 21, 1 << 30, 1 << 39
 MMAP = 1 << 11
@@ -263,7 +263,7 @@ def main():
     report = Report(sys.argv[1])
     for test in (test_levels, test_huge, test_kernel, test_random, test_rss, test_objects, test_hostile):
         test(report)
-    return 1 if composed.faults else 0
+    return status()
 
 
 if __name__ == "__main__":

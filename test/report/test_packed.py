@@ -16,18 +16,12 @@ import subprocess
 import sys
 import tempfile
 
+from expect import expect_equal, status
+
 VIEWS = ("summary", "maps", "events", "mm", "heap", "leaks", "fragmentation", "frames", "verify")
 SKIPPABLE = b"\x5a\x2a\x4d\x18\x03\0\0\0abc"
 # A frame header that asks for a window of 2 GiB.
 WIDE_WINDOW = b"\x28\xb5\x2f\xfd\x00" + bytes([21 << 3]) + b"\x01\0\0"
-faults = 0
-
-
-def expect_equal(got, want, what):
-    global faults
-    if got != want:
-        faults += 1
-        print(f"{what}: {got!r}, not {want!r}")
 
 
 def zstd(data, *options):
@@ -230,7 +224,7 @@ def main():
     for test in (test_same, test_damaged, test_killed, test_temporary_file):
         with tempfile.TemporaryDirectory() as folder:
             test(Report(program, pathlib.Path(folder)), data)
-    return 1 if faults else 0
+    return status()
 
 
 if __name__ == "__main__":

@@ -18,19 +18,9 @@ import sys
 import tempfile
 import time
 
+from expect import expect_equal, fault, status
+
 VIEWS = ("summary", "maps", "events", "mm", "heap", "leaks", "fragmentation", "frames", "verify")
-faults = 0
-
-
-def fault(text):
-    global faults
-    faults += 1
-    print(text)
-
-
-def expect_equal(got, want, what):
-    if got != want:
-        fault(f"{what}: {got!r}, not {want!r}")
 
 
 class Report:
@@ -249,7 +239,7 @@ def main():
         symbols(report, os.path.abspath(more[0]))
     else:
         command_line(report)
-    return 1 if faults else 0
+    return status()
 
 
 if __name__ == "__main__":
