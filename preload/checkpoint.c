@@ -18,42 +18,51 @@
 
 #include "no_heap.h"
 
-#define PROC_BYTES 8192
-
 /* Of /proc/self/smaps_rollup, in KiB. */
 struct rollup {
 	uint64_t pss, swap_pss, private_clean, private_dirty;
 };
 
-static char text[PROC_BYTES];
+/* Lines of /proc/self/status, and what they are in the trace. */
+static const struct {
+	const char *field, *key;
+} status_fields[] = {
+	{ "VmSize:", "total_vm_bytes" }, { "VmData:", "data_vm_bytes" },
+	{ "VmStk:", "stack_vm_bytes" }, { "VmLck:", "locked_vm_bytes" },
+	{ "VmPeak:", "hiwater_vm_bytes" }, { "VmRSS:", "rss_bytes" },
+	{ "RssAnon:", "rss_anon_bytes" }, { "RssFile:", "rss_file_bytes" },
+	{ "RssShmem:", "rss_shmem_bytes" }, { "VmHWM:", "hiwater_rss_bytes" },
+	{ "VmSwap:", "swap_bytes" }, { "VmPTE:", "pgtables_bytes" }, { "Threads:", "threads" },
+};
+#define NR_STATUS (sizeof(status_fields) / sizeof(status_fields[0]))
+#define STATUS_PEAK 4	/* VmPeak */
 
-/* "VmSize:	  123 kB" in /proc/self/status: bytes (or the bare number). Return: false if not there. */
-static bool find_status(const char *field, uint64_t *ret)
+static struct status {
+	uint64_t value[NR_STATUS];	/* bytes, or the bare number */
+	bool known[NR_STATUS];
+} kernel;
+
+static void take_status(char *line, void *ctx)
 {
-	size_t len = strlen(field);
-	const char *s = text;
-	uint64_t v = 0;
+	struct status *st = ctx;
+	uint64_t value;
+	size_t i;
 
-	for (; s; s = strchr(s, '\n') ? strchr(s, '\n') + 1 : NULL) {
-		if (strncmp(s, field, len) || s[len] != ':')
+	for (i = 0; i < NR_STATUS; i++) {
+		if (!proc_number(line, status_fields[i].field, &value))
 			continue;
-		for (s += len + 1; *s == ' ' || *s == '\t'; s++)
-			;
-		for (; *s >= '0' && *s <= '9'; s++)
-			v = v * 10 + (uint64_t)(*s - '0');
-		*ret = !strncmp(s, " kB", 3) ? v * 1024 : v;
-		return true;
+		st->value[i] = strstr(line, " kB") ? value * 1024 : value;
+		st->known[i] = true;
 	}
-	return false;
 }
 
 /* What was mapped at most before the shadow began. */
 static void adopt_peak(struct mm *mm)
 {
-	uint64_t peak;
+	uint64_t peak = kernel.value[STATUS_PEAK] >> MM_PAGE_SHIFT;
 
-	if (find_status("VmPeak", &peak) && peak >> MM_PAGE_SHIFT > mm->hiwater_vm)
-		mm->hiwater_vm = peak >> MM_PAGE_SHIFT;
+	if (peak > mm->hiwater_vm)
+		mm->hiwater_vm = peak;
 }
 
 static void put_shadow(struct jsonw *w, const struct mm *mm)
@@ -101,24 +110,13 @@ static void put_rollup(struct jsonw *w)
 /* Lines of maps, [vsyscall] not counted, as the verifier saw them a moment ago. */
 static void put_kernel(struct jsonw *w, const struct mm *mm, unsigned int map_count, bool frames)
 {
-	static const struct {
-		const char *field, *key;
-	} fields[] = {
-		{ "VmSize", "total_vm_bytes" }, { "VmData", "data_vm_bytes" },
-		{ "VmStk", "stack_vm_bytes" }, { "VmLck", "locked_vm_bytes" },
-		{ "VmPeak", "hiwater_vm_bytes" }, { "VmRSS", "rss_bytes" },
-		{ "RssAnon", "rss_anon_bytes" }, { "RssFile", "rss_file_bytes" },
-		{ "RssShmem", "rss_shmem_bytes" }, { "VmHWM", "hiwater_rss_bytes" },
-		{ "VmSwap", "swap_bytes" }, { "VmPTE", "pgtables_bytes" }, { "Threads", "threads" },
-	};
-	uint64_t value;
 	size_t i;
 
 	jsonw_object(w, "kernel");
 	jsonw_num(w, "map_count", map_count);
-	for (i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
-		if (find_status(fields[i].field, &value))
-			jsonw_num(w, fields[i].key, (int64_t)value);
+	for (i = 0; i < NR_STATUS; i++) {
+		if (kernel.known[i])
+			jsonw_num(w, status_fields[i].key, (int64_t)kernel.value[i]);
 	}
 	if (frames)
 		put_rollup(w);
@@ -145,8 +143,8 @@ void checkpoint_record(const char *why, bool frames, uint64_t seq)
 		verify_all(&capture_mm, why, seq);
 	if (frames)
 		frames = frames_prepare();
-	if (sys_read_file("/proc/self/status", text, sizeof(text)) <= 0)
-		*text = '\0';
+	kernel = (struct status){ .known = { false } };
+	(void)proc_lines("/proc/self/status", take_status, &kernel);
 	if (start)
 		adopt_peak(&capture_mm);
 	w = recorder_writer();

@@ -19,6 +19,7 @@
 #include "capture.h"
 #include "jsonw.h"
 #include "kmaps.h"
+#include "proc_lines.h"
 #include "sys.h"
 
 #include "no_heap.h"
@@ -94,7 +95,7 @@ static bool is_own_process(int pidfd)
 {
 	char path[48] = "/proc/self/fdinfo/", text[512];
 	const char *s;
-	long pid = 0;
+	long pid;
 
 	/* PIDFD_SELF_THREAD, PIDFD_SELF_THREAD_GROUP */
 	if (pidfd == -10000 || pidfd == -10001)
@@ -105,8 +106,7 @@ static bool is_own_process(int pidfd)
 	if (sys_read_file(path, text, sizeof(text)) <= 0)
 		return false;
 	s = strstr(text, "\nPid:\t");
-	for (s = s ? s + 6 : ""; *s >= '0' && *s <= '9'; s++)
-		pid = pid * 10 + (*s - '0');
+	pid = s ? (long)proc_digits(s + 6) : 0;
 	return pid && !sys_call(SYS_tgkill, sys_getpid(), pid, 0, 0, 0, 0);
 }
 

@@ -12,6 +12,7 @@
 
 #include "arena.h"
 #include "modules.h"
+#include "proc_lines.h"
 #include "rules.h"
 #include "sys.h"
 
@@ -54,31 +55,19 @@ void process_init(int argc, char **argv, char **envp)
 static uint64_t read_number(const char *path, uint64_t otherwise)
 {
 	char text[32];
-	uint64_t v = 0;
-	char *s = text;
 
-	if (sys_read_file(path, text, sizeof(text)) <= 0)
-		return otherwise;
-	for (; *s >= '0' && *s <= '9'; s++)
-		v = v * 10 + (uint64_t)(*s - '0');
-	return v;
+	return sys_read_file(path, text, sizeof(text)) > 0 ? proc_digits(text) : otherwise;
 }
 
 /* Field @nr (from 1, as proc(5) counts) of the text behind the command's closing bracket. */
 static uint64_t stat_field(const char *text, int nr)
 {
 	const char *s = strrchr(text, ')');
-	uint64_t v = 0;
 	int i;
 
-	for (i = 2; s && i < nr; i++) {
+	for (i = 2; s && i < nr; i++)
 		s = strchr(s + 1, ' ');
-	}
-	if (!s)
-		return 0;
-	for (s++; *s >= '0' && *s <= '9'; s++)
-		v = v * 10 + (uint64_t)(*s - '0');
-	return v;
+	return s ? proc_digits(s + 1) : 0;
 }
 
 /* CAP_IPC_LOCK makes RLIMIT_MEMLOCK void (capabilities(7)). */

@@ -22,6 +22,7 @@
 #include "fds.h"
 #include "jsonw.h"
 #include "own.h"
+#include "proc_lines.h"
 #include "sink_zstd.h"
 #include "sys.h"
 
@@ -209,8 +210,7 @@ static bool is_ancestor(int64_t pid)
 		memcpy(path + n, "/stat", 6);
 		if (sys_read_file(path, buf, sizeof(buf)) <= 0 || !(s = strrchr(buf, ')')))
 			return false;
-		for (p = 0, s += 4; *s >= '0' && *s <= '9'; s++)
-			p = p * 10 + (*s - '0');
+		p = (int64_t)proc_digits(s + 4);
 	}
 	return false;
 }
@@ -246,8 +246,7 @@ static bool is_ours(const char *path)
 	s = strncmp(buf, "{\"ev\":\"header\"", 14) ? NULL : strstr(buf, key);
 	if (!s)
 		return false;
-	for (s += sizeof(key) - 1; *s >= '0' && *s <= '9'; s++)
-		pid = pid * 10 + (*s - '0');
+	pid = (int64_t)proc_digits(s + sizeof(key) - 1);
 	return pid > 0 && (is_ancestor(pid) || is_of_our_session(pid));
 }
 

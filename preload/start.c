@@ -36,6 +36,7 @@
 #include "modules.h"
 #include "next.h"
 #include "patch.h"
+#include "proc_lines.h"
 #include "process.h"
 #include "recorder.h"
 #include "sample.h"
@@ -165,13 +166,12 @@ static void record_threads(void)
 			/* struct linux_dirent64: ino 8, off 8, reclen 2, type 1, name */
 			const char *name = entries + at + 19;
 			unsigned short length;
-			int64_t tid = 0;
+			int64_t tid;
 			struct jsonw *w;
 
 			memcpy(&length, entries + at + 16, sizeof(length));
 			at += length;
-			for (; *name >= '0' && *name <= '9'; name++)
-				tid = tid * 10 + (*name - '0');
+			tid = (int64_t)proc_digits(name);
 			if (!tid)
 				continue;
 			w = recorder_writer();
