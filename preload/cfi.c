@@ -202,70 +202,17 @@ static void run(struct program *prog, struct cursor *c, uint64_t offset)
 	}
 }
 
-/* Skips what a CIE says about personality and language. Return: false if it is none of the usual ones. */
-static bool read_augmentation(struct cursor *c, const char *letters)
-{
-	struct cursor data;
-	uint64_t len, encoding;
-
-	if (!*letters)
-		return false;	/* then pointers are absolute, which nothing on x86-64 does */
-	if (*letters++ != 'z')
-		return false;
-	len = take_uleb(c);
-	data = *c;
-	skip(c, len);
-	data.end = c->p;
-	encoding = 0;
-	for (; *letters; letters++) {
-		switch (*letters) {
-		case 'R':
-			encoding = take(&data, 1);
-			break;
-		case 'L':
-			(void)take(&data, 1);
-			break;
-		case 'P':
-			/* Behind it only known widths may follow: pointers of 4 bytes, or of 8. */
-			switch (take(&data, 1) & 0x0f) {
-			case 0x00:
-			case 0x04:
-			case 0x0c:
-				skip(&data, 8);
-				break;
-			case 0x03:
-			case 0x0b:
-				skip(&data, 4);
-				break;
-			default:
-				return false;
-			}
-			break;
-		default:
-			/* 'S', a signal frame: its caller was interrupted, not called. */
-			return false;
-		}
-	}
-	return encoding == PE_SDATA4_PCREL && !data.is_short;
-}
-
 static bool read_cie(struct program *prog, const unsigned char *cie, const unsigned char *limit)
 {
-	const char *letters;
 	struct cursor c;
-	uint64_t version;
+	struct cie head;
 
-	if (!open_record(&c, cie, limit) || take(&c, 4))
+	/* Without data pointers are absolute, which nothing on x86-64 does. */
+	if (!open_cie(&c, cie, limit, &head) || head.ra_reg != REG_RA || !head.has_data ||
+	    head.is_odd || head.code != PE_SDATA4_PCREL)
 		return false;
-	version = take(&c, 1);
-	letters = (const char *)c.p;
-	while (take(&c, 1))
-		;
-	prog->code_align = take_uleb(&c);
-	prog->data_align = take_sleb(&c);
-	if ((version != 1 && version != 3) || (version == 1 ? take(&c, 1) : take_uleb(&c)) != REG_RA ||
-	    c.is_short || !read_augmentation(&c, letters))
-		return false;
+	prog->code_align = head.code_align;
+	prog->data_align = head.data_align;
 	run(prog, &c, UINT64_MAX);
 	prog->first = prog->row;
 	return !c.is_short;
@@ -298,22 +245,14 @@ static bool read_fde(struct program *prog, const unsigned char *fde, const struc
 /* The FDE of the last function that begins at or before @addr, or NULL. */
 static const unsigned char *find_fde(const struct section *section, uintptr_t addr)
 {
-	const unsigned char *header = section->header, *fde;
-	const int32_t *table;
+	const unsigned char *fde;
 	uint32_t nr, i;
+	const int32_t *table = cfi_open_table(section, &nr);
 
-	if (section->end - header < CFI_HEADER_BYTES || header[0] != 1 || header[1] == PE_OMIT ||
-	    (header[1] & PE_FORMAT) != PE_SDATA4 || header[2] != PE_UDATA4 ||
-	    header[3] != PE_SDATA4_DATAREL)
-		return NULL;
-	memcpy(&nr, header + 8, sizeof(nr));
-	if (nr > (size_t)(section->end - header - CFI_HEADER_BYTES) / 8)
-		return NULL;
-	table = (const int32_t *)(const void *)(header + CFI_HEADER_BYTES);
-	i = cfi_search(table, nr, (int64_t)(addr - (uintptr_t)header));
+	i = table ? cfi_search(table, nr, (int64_t)(addr - (uintptr_t)section->header)) : 0;
 	if (!i)
 		return NULL;
-	fde = header + table[2 * (i - 1) + 1];
+	fde = section->header + table[2 * (i - 1) + 1];
 	return fde >= section->start && fde < section->end ? fde : NULL;
 }
 
