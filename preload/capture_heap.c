@@ -16,6 +16,7 @@
 #include "no_heap.h"
 
 #define HOOK_BYTES 2048	/* of stack, from the program's frame to here */
+#define UNTIMED_MAX 15	/* operations between two looks at the counter */
 
 /*
  * From within a hook: the unwinder's own blocks are nobody's business; those of a handler that has
@@ -186,6 +187,27 @@ static inline uint32_t usual_stack_of(struct thread *t, const void *frame)
 	return __builtin_expect(id != 0, true) ? id : capture_stack_new(t, &from, key);
 }
 
+/*
+ * While there is one thread, its own order is all that matters, and the counter is what costs most in
+ * here. So a few operations take the time of the one before them, if the kernel's clock has not ticked
+ * and nothing else was recorded since.
+ */
+static inline bool is_at_same_time(struct thread_local_state *self)
+{
+	uint64_t jiffy;
+
+	if (!thread_is_alone() || !trace_clock.gettime)
+		return false;
+	jiffy = clock_jiffy();
+	if (__builtin_expect(self->heap_jiffy == jiffy && self->heap_untimed < UNTIMED_MAX, true)) {
+		self->heap_untimed++;
+		return true;
+	}
+	self->heap_jiffy = jiffy;
+	self->heap_untimed = 0;
+	return false;
+}
+
 void capture_alloc(const void *block, size_t size, size_t align, const void *frame)
 {
 	struct thread_local_state *self = &tls_block;
@@ -199,7 +221,10 @@ void capture_alloc(const void *block, size_t size, size_t align, const void *fra
 		return;
 	}
 	begin(self);
-	now = clock_of_ticks(thread_is_alone() ? tsc_read() : tsc_read_ordered());
+	if (is_at_same_time(self))
+		now = t->heap.last_ns;
+	else
+		now = clock_of_ticks(thread_is_alone() ? tsc_read() : tsc_read_ordered());
 	if (config.stacks)
 		stack = usual_stack_of(t, frame);
 	far = (int64_t)((uint64_t)(uintptr_t)block - t->heap.base);
@@ -234,7 +259,7 @@ void capture_free(const void *block)
 		return;
 	}
 	begin(self);
-	now = clock_of_ticks(tsc_read());
+	now = is_at_same_time(self) ? t->heap.last_ns : clock_of_ticks(tsc_read());
 	far = (int64_t)((uint64_t)(uintptr_t)block - t->heap.base);
 	if (__builtin_expect(!heap_stream_goes_on(&t->heap, now) || !heap_op_is_short(far), false)) {
 		put_free(self, t, block, now);

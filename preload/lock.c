@@ -128,6 +128,8 @@ static void enter(void)
 	tls.waits = false;
 	/* A SIGSYS handler's own calls pass straight through. */
 	tls.locked = true;
+	/* What is recorded under the lock has a time of its own, and a heap operation behind it is no earlier. */
+	tls.heap_jiffy = 0;
 }
 
 void lock_take(struct lock_state *ret_state)

@@ -55,6 +55,8 @@ struct thread_local_state {
 	bool clone_shares;		/* the clone under way makes a vfork_child */
 	volatile unsigned char selector;	/* sud.c's, read by the kernel */
 	volatile uintptr_t raw_ip;	/* behind the system call that SIGSYS interrupted, or 0 */
+	uint64_t heap_jiffy;		/* clock_jiffy() at a heap operation; 0: another record was since */
+	uint32_t heap_untimed;		/* operations since the counter was read for one */
 	uint64_t gate_signals;		/* the mask as it was outside of the gate */
 	uint32_t self_test_seen;	/* bits by enum mm_op */
 	uint32_t vfork_stack;		/* of the vfork under way */

@@ -3,11 +3,9 @@
 The heap operations in a trace beside what the program says it did (heap_list.h): each one, its
 address, size and alignment, once and in its order.
 """
+import itertools
 import json
 import os
-import pathlib
-
-import json
 import pathlib
 
 import harness
@@ -185,6 +183,48 @@ def wrong(bench):
     # The second one, the one inside, and the one on the stack.
     expect_equal((heap["double_frees"], heap["invalid_frees"], heap["unknown_frees"]), (1, 1, 1),
                  "releases of what is no live block")
+
+
+def moments(trace):
+    """(kind, address, CLOCK_MONOTONIC) of the operations and of mmap, in the order of the file."""
+    start = header(trace)["clock"]["start_ns"]
+    for record in records(trace):
+        if record["ev"] == "call" and record["call"] == "mmap":
+            yield "mmap", int(record["ret"], 16), start + record["t"]
+        elif record["ev"] == "heap":
+            now, base = start + record["t0"], int(record["base"], 16)
+            for dt, addr, *rest in record["ops"]:
+                now += dt
+                yield "alloc" if rest else "free", base + addr, now
+
+
+@case
+def times(bench):
+    """
+    Stamps beside what the program saw on the clock: within the call, and in the calls' order. In a process of
+    one thread they are by a tick too early at most, and no more than 16 in a row are the same.
+    """
+    done = bench.run([bench.program, *bench.arguments], bench.preload(frames="off"))
+    expect_equal(done.status, 0, "status")
+    tick, *calls = done.stdout.decode().splitlines()
+    trace = bench.only_trace()
+    early = 0 if bench.arguments else int(tick)
+    found = sorted(moments(trace), key=lambda one: one[2])
+    start = header(trace)["clock"]["start_ns"]
+    expect(len(calls) > 100, "there are calls")
+    at = 0
+    for call in calls:
+        name, addr, before, behind = (int(word) if word.isdigit() else word for word in call.split())
+        while found[at][:2] != (name, addr):
+            at += 1
+            expect(at < len(found), f"{call} is not in the trace, or not in its order")
+        now = found[at][2]
+        # The rate of the counter was measured in a short time only.
+        off = 20000 + (behind - start) // 200
+        expect(before - off - (0 if name == "mmap" else early) <= now <= behind + off,
+               f"{call} has {now}, {now - before} behind its begin")
+    for _, group in itertools.groupby(found, key=lambda one: one[2]):
+        expect(len(list(group)) <= (16 if early else 1), "operations at the same time")
 
 
 def operations_lost(trace):
