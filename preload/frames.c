@@ -8,6 +8,9 @@
  *     blocks         [-------]                 [-]      outside  near ones joined: one read each
  *     runs           [-]-] [-]                 [-]               of one class, frames contiguous
  *
+ * Behind a full block the next ones are read without a scan, as long as there is much in them: looking at
+ * a page twice is what costs most where there are no holes.
+ *
  * Before Linux 6.7 there is no PAGEMAP_SCAN: each vma is one region, and nothing is known of what
  * is outside of them.
  */
@@ -34,6 +37,7 @@
 #define REGIONS_MAX 1024u		/* regions of one ioctl: 24 KiB */
 #define JOIN_BYTES (32u << MM_PAGE_SHIFT)	/* holes that cost less than another call */
 #define BLOCK_BYTES ((uint64_t)PAGEMAP_BLOCK << MM_PAGE_SHIFT)
+#define HUGE_PAGES 512u			/* that one entry of the PMD maps */
 #define FALLBACK_OWN_MAX (1ull << 30)	/* bytes of our own that are looked through page by page */
 /* User addresses, below the last page: with four levels of page tables, and with five. */
 #define USER_END_4 ((1ull << 47) - MM_PAGE_SIZE)
@@ -75,22 +79,34 @@ bool frames_pfn_visible(void)
 	return pagemap_has_pfns();
 }
 
+/* Regions from the end of those that were found before. */
+static void find_regions(void)
+{
+	/* A block at least. Where frames are hidden there is no going on without a scan. */
+	unsigned int limit = pagemap_has_pfns() ? PAGEMAP_BLOCK : 0, i;
+	int nr = pagemap_scan(scan.pos, scan.end, buf->regions, REGIONS_MAX, limit);
+	uint64_t pages = 0;
+
+	scan.has_failed |= nr < 0;
+	scan.next = 0;
+	scan.nr = nr > 0 ? (unsigned int)nr : 0;
+	for (i = 0; i < scan.nr; i++)
+		pages += (buf->regions[i].end - buf->regions[i].start) >> MM_PAGE_SHIFT;
+	/*
+	 * Not by walk_end: a scan that came to the end after the kernel's own buffer was full once leaves
+	 * it where that was (seen on 6.18), and what follows would be found twice.
+	 */
+	if (scan.nr == REGIONS_MAX || (limit && pages >= limit))
+		scan.pos = buf->regions[scan.nr - 1].end;
+	else
+		scan.pos = scan.end;
+}
+
 /* The region that is next and begins below @limit, or NULL. */
 static struct page_region *next_region(uint64_t limit)
 {
-	int nr;
-
-	if (scan.next == scan.nr && scan.pos < scan.end && scan.pos < limit) {
-		nr = pagemap_scan(scan.pos, scan.end, buf->regions, REGIONS_MAX);
-		scan.has_failed |= nr < 0;
-		scan.next = 0;
-		scan.nr = nr > 0 ? (unsigned int)nr : 0;
-		/*
-		 * Not by walk_end: a scan that came to the end after the kernel's own buffer was full
-		 * once leaves it where that was (seen on 6.18), and what follows would be found twice.
-		 */
-		scan.pos = scan.nr == REGIONS_MAX ? buf->regions[scan.nr - 1].end : scan.end;
-	}
+	if (scan.next == scan.nr && scan.pos < scan.end && scan.pos < limit)
+		find_regions();
 	if (scan.next == scan.nr || buf->regions[scan.next].start >= limit)
 		return NULL;
 	return &buf->regions[scan.next];
@@ -253,8 +269,8 @@ static unsigned int same_run(unsigned int i, unsigned int nr)
 	return i - first;
 }
 
-/* Pages [start, end), the first of which is the block's @i-th. */
-static void take_pages(const struct vma *vma, uint64_t start, uint64_t end, unsigned int i)
+/* Pages [start, end), the first of which is the block's @i-th. Return: how many are there. */
+static unsigned int take_pages(const struct vma *vma, uint64_t start, uint64_t end, unsigned int i)
 {
 	unsigned int nr = (unsigned int)((end - start) >> MM_PAGE_SHIFT), last = i + nr, n;
 	bool goes_on = run.pages && run.start + (run.pages << MM_PAGE_SHIFT) == start;
@@ -264,12 +280,21 @@ static void take_pages(const struct vma *vma, uint64_t start, uint64_t end, unsi
 		run.pages += n;
 		i += n;
 		if (i == last)
-			return;
+			break;
 		goes_on = buf->block.entries[i] & (PM_PRESENT | PM_SWAP | PM_GUARD);
 		if (goes_on)
 			begin_run(vma, end - ((uint64_t)(last - i) << MM_PAGE_SHIFT), i);
+		else
+			nr--;
 		i++;
 	}
+	return nr;
+}
+
+/* Was it a full block, with few holes? Then the next one may be as well. */
+static bool is_dense(unsigned int pages)
+{
+	return pages >= PAGEMAP_BLOCK - PAGEMAP_BLOCK / 4;
 }
 
 static unsigned int pages_in(uint64_t start, uint64_t end)
@@ -277,12 +302,12 @@ static unsigned int pages_in(uint64_t start, uint64_t end)
 	return (unsigned int)((end - start) >> MM_PAGE_SHIFT);
 }
 
-/* From the next region on, as much as is read together. */
-static void take_block(const struct vma *vma, uint64_t start)
+/* From the next region on, as much as is read together. Return: is_dense(). */
+static bool take_block(const struct vma *vma, uint64_t start)
 {
 	uint64_t end = start, limit = vma->vm_end, stop;
 	struct page_region *region;
-	unsigned int i;
+	unsigned int i, pages = 0;
 
 	if (limit - start > BLOCK_BYTES)
 		limit = start + BLOCK_BYTES;
@@ -303,21 +328,73 @@ static void take_block(const struct vma *vma, uint64_t start)
 	while (scan.next < scan.nr && buf->regions[scan.next].start < end) {
 		region = &buf->regions[scan.next];
 		stop = region->end < end ? region->end : end;
-		take_pages(vma, region->start, stop, pages_in(start, region->start));
+		pages += take_pages(vma, region->start, stop, pages_in(start, region->start));
 		consume(region, stop);
 	}
+	return is_dense(pages);
+}
+
+/* What one entry of the PMD maps has frames in a row, aligned as the addresses are. */
+static bool may_be_huge(uint64_t start, unsigned int first, unsigned int nr)
+{
+	const uint64_t *entry = &buf->block.entries[first];
+
+	return entry[0] & PM_PRESENT && entry[nr - 1] == entry[0] + nr - 1 &&
+	       !((entry[0] ^ (start >> MM_PAGE_SHIFT)) & (HUGE_PAGES - 1));
+}
+
+/* Which of the @nr pages from @start, the block's first, are mapped by an entry of the PMD. */
+static void find_huge(uint64_t start, unsigned int nr)
+{
+	struct page_region *region = buf->regions;
+	unsigned int i, n;
+	uint64_t addr;
+	int found;
+
+	memset(buf->block.huge, 0, nr);
+	for (i = 0; i < nr; i += n) {
+		addr = start + ((uint64_t)i << MM_PAGE_SHIFT);
+		n = HUGE_PAGES - (addr >> MM_PAGE_SHIFT & (HUGE_PAGES - 1));
+		n = n < nr - i ? n : nr - i;
+		if (!may_be_huge(addr, i, n))
+			continue;
+		found = pagemap_scan(addr, addr + ((uint64_t)n << MM_PAGE_SHIFT), region, 1, 0);
+		scan.has_failed |= found < 0;
+		if (found == 1 && region->start == addr && region->categories & PAGE_IS_HUGE)
+			memset(&buf->block.huge[i], 1, n);
+	}
+}
+
+/* The block where the scan has ended, and as much of it as is in @vma. Return: is_dense(). */
+static bool take_unscanned(const struct vma *vma)
+{
+	uint64_t start = scan.pos, end = vma->vm_end;
+	unsigned int nr;
+
+	if (end - start > BLOCK_BYTES)
+		end = start + BLOCK_BYTES;
+	nr = pages_in(start, end);
+	scan.has_failed |= !pagemap_read(&buf->block, start, nr);
+	find_huge(start, nr);
+	pagemap_read_frames(&buf->block, nr);
+	scan.pos = end;
+	return is_dense(take_pages(vma, start, end, 0));
 }
 
 static void take_vma(const struct vma *vma)
 {
 	struct page_region *region = next_region(vma->vm_end);
+	bool goes_on;
 
 	if (!region)
 		return;
 	frame_line_begin(vma);
 	run = (struct frame_run){ 0 };
-	for (; region; region = next_region(vma->vm_end))
-		take_block(vma, region->start);
+	for (; region; region = next_region(vma->vm_end)) {
+		goes_on = take_block(vma, region->start) && pagemap_has_pfns();
+		while (goes_on && scan.next == scan.nr && scan.pos < vma->vm_end)
+			goes_on = take_unscanned(vma);
+	}
 	end_run(vma);
 	frame_line_end();
 	tell_odd("anon_shared", &anon_shared);

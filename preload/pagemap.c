@@ -92,11 +92,12 @@ static int proc_open(struct proc_file *f, const char *path)
 	return 0;
 }
 
-int pagemap_scan(uint64_t start, uint64_t end, struct page_region *vec, unsigned int nr)
+int pagemap_scan(uint64_t start, uint64_t end, struct page_region *vec, unsigned int nr,
+		 unsigned int pages)
 {
 	struct pm_scan_arg arg = {
 		.size = sizeof(arg), .start = start, .end = end,
-		.vec = (uint64_t)(uintptr_t)vec, .vec_len = nr,
+		.vec = (uint64_t)(uintptr_t)vec, .vec_len = nr, .max_pages = pages,
 		.category_anyof_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
 		.return_mask = PAGE_IS_PRESENT | PAGE_IS_SWAPPED | PAGE_IS_HUGE,
 	};
@@ -118,7 +119,7 @@ static void probe(void)
 	uint64_t page = (uint64_t)(uintptr_t)&region & ~(MM_PAGE_SIZE - 1);
 	uint64_t entry = 0, pfn;
 
-	has_scan = pagemap_scan(page, page + MM_PAGE_SIZE, &region, 1) >= 0;
+	has_scan = pagemap_scan(page, page + MM_PAGE_SIZE, &region, 1, 0) >= 0;
 	if (sys_pread(fds_now(pagemap.handle), &entry, sizeof(entry),
 		      (off_t)(page >> MM_PAGE_SHIFT) * 8) != sizeof(entry) || !(entry & PM_PRESENT))
 		return;

@@ -64,11 +64,13 @@ bool pagemap_has_counts(void);
 
 /**
  * pagemap_scan() - Pages in [start, end) that are in memory or in swap, or guard pages.
- * @vec: @nr regions, in order; neighbours differ in categories. It should be in memory.
+ * @vec:   @nr regions, in order; neighbours differ in categories. It should be in memory.
+ * @pages: ends when as many were found, 0: no limit.
  *
  * Return: how many regions; as many as @nr: there may be more. -errno.
  */
-int pagemap_scan(uint64_t start, uint64_t end, struct page_region *vec, unsigned int nr);
+int pagemap_scan(uint64_t start, uint64_t end, struct page_region *vec, unsigned int nr,
+		 unsigned int pages);
 
 /**
  * pagemap_read() - Entries of @nr pages from @start, at most PAGEMAP_BLOCK.

@@ -249,6 +249,18 @@ static void make_huge(void)
 	add("hugetlb", p, HUGE_BYTES / PAGE);
 }
 
+/* More than is looked at together, without holes but near the end, and a huge page behind small ones. */
+static void make_dense(void)
+{
+	char *p = map_anon(9 * HUGE_BYTES / PAGE);
+
+	p = (char *)(((uintptr_t)p + HUGE_BYTES - 1) & -HUGE_BYTES);
+	touch(p, 1, 8 * HUGE_BYTES / PAGE, 1);
+	(void)madvise(p + 5 * HUGE_BYTES, HUGE_BYTES, MADV_COLLAPSE_);
+	madvise(p + 7 * HUGE_BYTES, 300 * PAGE, MADV_DONTNEED);
+	add("dense", p, 8 * HUGE_BYTES / PAGE);
+}
+
 static void make_kept(void)
 {
 	char *p = map_anon(32);
@@ -466,6 +478,7 @@ int main(int argc, char **argv)
 	make_shared_with_child();
 	make_small(argv[1]);
 	make_huge();
+	make_dense();
 	make_kept();
 	/* Without PAGEMAP_SCAN a vast hole is looked at page by page. */
 	if (argc == 2)

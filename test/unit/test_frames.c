@@ -21,6 +21,7 @@
 
 #define PAGES_MAX 60000
 #define VMAS 12
+#define HUGE_BYTES (2ull << 20)
 #define CLASSES_MAX 4096	/* of the recorder */
 #define KPF_ANON_ 12
 #define KPF_ZERO_ 24
@@ -138,13 +139,14 @@ static size_t find(uint64_t addr)
 	return low;
 }
 
-int pagemap_scan(uint64_t start, uint64_t end, struct page_region *vec, unsigned int nr)
+int pagemap_scan(uint64_t start, uint64_t end, struct page_region *vec, unsigned int nr,
+		 unsigned int pages)
 {
-	unsigned int found = 0;
+	unsigned int found = 0, left = pages ? pages : UINT32_MAX;
 	uint64_t categories;
 	size_t i;
 
-	for (i = find(start); i < nr_pages && world[i].addr < end; i++) {
+	for (i = find(start); i < nr_pages && world[i].addr < end && left; i++, left--) {
 		categories = (world[i].entry & PM_PRESENT ? PAGE_IS_PRESENT : PAGE_IS_SWAPPED) |
 			     (world[i].huge ? PAGE_IS_HUGE : 0);
 		if (found && vec[found - 1].end == world[i].addr && vec[found - 1].categories == categories) {
@@ -337,11 +339,25 @@ static struct page random_page(uint64_t addr, unsigned int kinds)
 		p.entry = PM_PRESENT | frame | (rand() & 1 ? PM_EXCLUSIVE : 0) | (rand() & 1 ? PM_FILE : 0);
 		p.flags = (uint64_t)rand() % kinds << KPF_ANON_;
 		p.count = (uint64_t)rand() % 3;
-		p.huge = has_scan && !(rand() & 3);
+		p.huge = has_scan && !visible && !(rand() & 3);
 	}
 	if (!visible)
 		p.entry &= ~PM_FRAME_MASK;
 	return p;
+}
+
+/* From @addr on what may be mapped by one entry of the PMD, and is or is not. Return: behind it. */
+static uint64_t fill_huge(uint64_t addr)
+{
+	struct page p = { .entry = PM_PRESENT | PM_EXCLUSIVE | (uint64_t)(rand() % 300 + 1) << 9,
+			  .flags = 1ull << KPF_ANON_, .count = 1, .huge = has_scan && rand() & 1 };
+	unsigned int i;
+
+	for (i = 0; i < 512; i++, addr += MM_PAGE_SIZE, p.entry++) {
+		p.addr = addr;
+		*add(addr, 0) = p;
+	}
+	return addr;
 }
 
 /* Stretches of pages that go on where the one before them ends, and holes of less than @hole pages. */
@@ -353,6 +369,11 @@ static void fill(unsigned int kinds, unsigned int stretch, unsigned int hole)
 
 	for (v = 0; v < VMAS; v++) {
 		for (addr = vmas[v].vm_start; addr < vmas[v].vm_end;) {
+			if (visible && !(addr & (HUGE_BYTES - 1)) && vmas[v].vm_end - addr >= HUGE_BYTES &&
+			    !(rand() & 3)) {
+				addr = fill_huge(addr);
+				continue;
+			}
 			p = random_page(addr, kinds);
 			step = !visible || p.entry & PM_GUARD || p.flags & 1ull << KPF_ZERO_ ? 0 :
 			       p.entry & PM_PRESENT ? 1 : 1 << PM_SWAP_TYPE_BITS;
@@ -361,6 +382,8 @@ static void fill(unsigned int kinds, unsigned int stretch, unsigned int hole)
 				*add(addr, 0) = p;
 				p.entry += step;
 				addr += MM_PAGE_SIZE;
+				if (visible && !(addr & (HUGE_BYTES - 1)))
+					break;
 			}
 			addr += (rand() & 1 ? (uint64_t)rand() % hole : 0) << MM_PAGE_SHIFT;
 		}
