@@ -103,7 +103,8 @@ static struct physmap *map_now(struct physmaps *maps, const struct trace *tr)
 		return map;
 	map_fini(&maps->before);
 	maps->before = *map;
-	*map = (struct physmap){ .is_known = true, .t = maps->t, .seq = tr->replay.seq };
+	*map = (struct physmap){ .is_known = true, .t = maps->t, .seq = tr->replay.seq,
+				 .kernel = maps->kernel };
 	memcpy(map->why, maps->why, sizeof(map->why));
 	maps->is_new = false;
 	return map;
@@ -116,7 +117,10 @@ void physmaps_record(struct physmaps *maps, struct trace *tr, const struct recor
 	if (rec->ev == TRACE_CHECKPOINT) {
 		snprintf(maps->why, sizeof(maps->why), "%s", rec->checkpoint.why);
 		maps->t = rec->t;
+		maps->kernel = (struct rec_figures){ 0 };
 		maps->is_new = true;
+	} else if (rec->ev == TRACE_MM) {
+		maps->kernel = rec->mm.kernel;
 	} else if (rec->ev == TRACE_TOPOLOGY) {
 		add_topology(map_now(maps, tr), &rec->topology);
 	} else if (rec->ev == TRACE_FRAMES) {

@@ -19,13 +19,6 @@ static void frames_record(struct trace *tr, void *state, const struct record *re
 {
 	struct frames_view *v = state;
 
-	if (rec->ev == TRACE_CHECKPOINT)
-		v->latest = (struct rec_figures){ 0 };
-	else if (rec->ev == TRACE_MM)
-		v->latest = rec->mm.kernel;
-	else if (rec->ev == TRACE_TOPOLOGY || rec->ev == TRACE_FRAMES ||
-		 rec->ev == TRACE_FRAMES_END)
-		v->kernel = v->latest;
 	physmaps_record(&v->maps, tr, rec);
 }
 
