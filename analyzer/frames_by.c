@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "hash.h"
 #include "layout_role.h"
 #include "report.h"
 
@@ -206,15 +207,6 @@ static struct frames_block *take_blocks(const struct heap *heap, size_t *ret_nr)
 	return list;
 }
 
-static uint64_t hash_name(enum frames_owner owner, const char *name)
-{
-	uint64_t hash = 0xcbf29ce484222325ull + owner;
-
-	for (; *name; name++)
-		hash = (hash ^ (unsigned char)*name) * 0x100000001b3ull;
-	return hash;
-}
-
 static size_t add_row(struct frames_by *f, enum frames_owner owner, uint32_t stack, int64_t tid,
 		      char *name)
 {
@@ -228,7 +220,8 @@ static size_t add_row(struct frames_by *f, enum frames_owner owner, uint32_t sta
 static size_t named_row(struct frames_by *f, enum frames_owner owner, uint32_t stack, char *name)
 {
 	bool is_new;
-	uint64_t *first = table_put(&f->row_of_hash, hash_name(owner, name), &is_new);
+	uint64_t *first = table_put(&f->row_of_hash, hash_line(HASH_START + owner, name),
+				    &is_new);
 	size_t i;
 
 	for (i = *first; i; i = f->rows[i - 1].next) {
