@@ -285,27 +285,33 @@ static void add_pages(struct owner_sum *sum, uint64_t *next_page, uint64_t start
 	*next_page = last + 1;
 }
 
+/* Everything of @by but the pages, which sums may share. */
+static void add_bytes(struct owner_sum *sum, const struct owner_sum *by)
+{
+	sum->resident += by->resident;
+	sum->huge += by->huge;
+	sum->swapped += by->swapped;
+	sum->pss += by->pss;
+}
+
 /* [start, end) of @part is @row's: a block's, or what is left. In the order of addresses. */
 static void give(struct frames_by *f, const struct trace *tr, const struct frames_part *part,
 		 struct frames_row *row, uint64_t start, uint64_t end)
 {
 	const struct rec_page_class *c = page_class(&tr->classes, part->class);
 	uint64_t bytes = end - start;
-	double pss;
+	struct owner_sum sum = { 0 };
 
 	if (page_is_swapped(c)) {
-		row->sum.swapped += bytes;
-		f->all.swapped += bytes;
+		sum.swapped = bytes;
 	} else {
-		pss = pss_of(f, c, bytes);
 		f->has_huge &= c && c->has_huge;
-		row->sum.resident += bytes;
-		row->sum.huge += c && c->huge ? bytes : 0;
-		row->sum.pss += pss;
-		f->all.resident += bytes;
-		f->all.huge += c && c->huge ? bytes : 0;
-		f->all.pss += pss;
+		sum.resident = bytes;
+		sum.huge = c && c->huge ? bytes : 0;
+		sum.pss = pss_of(f, c, bytes);
 	}
+	add_bytes(&row->sum, &sum);
+	add_bytes(&f->all, &sum);
 	add_pages(&row->sum, &row->next_page, start, end);
 }
 
