@@ -85,8 +85,5 @@ void frames_by_collect(struct frames_by *f, struct trace *trace);
 
 /* What "frames" has with --by. */
 extern const struct view view_frames_by;
-#define FRAMES_BY_HELP \
-	"  --by WHAT        who owns the pages, by stack, module, function or thread\n" \
-	"                   (--limit N: that many owners, 20 without it)\n"
 
 #endif

@@ -215,8 +215,6 @@ static struct json_t *by_json(struct trace *tr, void *state)
 
 const struct view view_frames_by = {
 	.name = "frames",
-	.brief = "who owns the physical memory at the last checkpoint",
-	.help = FRAMES_BY_HELP,
 	.takes = "bl",
 	.takes_by = 1u << HEAP_BY_STACK | 1u << HEAP_BY_MODULE | 1u << HEAP_BY_FUNCTION |
 		    1u << HEAP_BY_THREAD,

@@ -98,9 +98,10 @@ static void frames_free(void *state)
 const struct view view_frames = {
 	.name = "frames",
 	.brief = "the physical memory behind each mapping at the last checkpoint",
-	.help = "  --limit N        the N largest mappings (10, with --json 10000; 0: all)\n"
-		"  --own            show vmtrace's mappings one by one (--json: always)\n"
-		FRAMES_BY_HELP,
+	.help = "  --by WHAT        who owns the pages instead, by stack, module, function or thread\n"
+		"  --limit N        the N largest mappings (10, with --json 10000), or owners (20);\n"
+		"                   0: all\n"
+		"  --own            show vmtrace's mappings one by one (--json: always; not with --by)\n",
 	.takes = "lo",
 	.with_by = &view_frames_by,
 	.start = frames_start,
