@@ -160,8 +160,8 @@ struct rec_run {
 
 struct rec_frames {
 	bool pfn_visible, own;
-	uint64_t start, end, resident, swapped, file, exclusive;
-	struct json_t *zones, *flags;	/* objects of numbers, or NULL */
+	uint64_t start, end;
+	uint64_t resident, swapped;	/* pages; page_classes_agree() */
 	struct rec_run *runs;		/* by va */
 	size_t nr_runs;
 };

@@ -121,16 +121,13 @@ int decode_page_class(struct decode *d, struct record *rec)
 	return TAKE(d, d->doc, "", class_fields, c);
 }
 
+/* What else the line counts, its runs tell by class and frame. */
 static const struct field frames_fields[] = {
 	FIELD(struct rec_frames, start, 0, F_HEX),
 	FIELD(struct rec_frames, end, 0, F_HEX),
 	FIELD(struct rec_frames, own, OPTIONAL, F_BOOL),
 	FIELD(struct rec_frames, resident, 0, F_U64),
 	FIELD(struct rec_frames, swapped, OPTIONAL, F_U64),
-	FIELD(struct rec_frames, file, OPTIONAL, F_U64),
-	FIELD(struct rec_frames, exclusive, OPTIONAL, F_U64),
-	FIELD(struct rec_frames, zones, OPTIONAL, F_NUMBERS),
-	FIELD(struct rec_frames, flags, OPTIONAL, F_NUMBERS),
 };
 
 enum { RUN_GAP, RUN_STEP, RUN_PAGES, RUN_CLASS, RUN_ELEMENTS };

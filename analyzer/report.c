@@ -86,6 +86,9 @@ static int take_record(struct trace *tr, const struct record *rec)
 		stacks_add(&tr->stacks, &rec->stack);
 	} else if (rec->ev == TRACE_PAGE_CLASS) {
 		page_classes_add(&tr->classes, &rec->page_class);
+	} else if (rec->ev == TRACE_FRAMES && !page_classes_agree(&tr->classes, &rec->frames)) {
+		return reader_fail(&tr->reader, rec->line,
+				   "frames: resident and swapped are not what the runs add up to");
 	}
 	if (tr->view->flags & VIEW_HEAP)
 		heap_locate(&tr->heap, rec);
