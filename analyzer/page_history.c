@@ -221,7 +221,6 @@ void page_history_record(struct page_history *h, struct replay *replay, const st
 		e.seq = c ? rec->call.seq : rec->diff.seq;
 		e.start = now.start;
 		e.end = now.end;
-		e.vm_flags = now.vm_flags;
 		if (c) {
 			copy_call(&e, &rec->call);
 			e.other = other_place(c, h->addr, e.changes);

@@ -46,7 +46,7 @@ struct page_event {
 	int64_t tid;
 	uint32_t stack;
 	uint64_t other;			/* mremap: where the page came from or went; else 0 */
-	uint64_t start, end, vm_flags;	/* of the vma afterwards; 0, 0: none */
+	uint64_t start, end;		/* of the vma afterwards; 0, 0: none */
 };
 
 struct page_history {

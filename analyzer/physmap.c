@@ -54,8 +54,7 @@ static void add_topology(struct physmap *map, const struct rec_topology *top)
 	for (i = 0; i < top->nr_slabs; i++) {
 		const struct rec_slab *s = &top->slabs[i];
 
-		map->slabs[i] = (struct phys_slab){ alloc_string(s->name), s->object_bytes, s->active,
-						    s->total };
+		map->slabs[i] = (struct phys_slab){ alloc_string(s->name), s->object_bytes };
 	}
 	map->nr_zones = top->nr_zones;
 	map->nr_nodes = top->nr_nodes;
@@ -86,8 +85,6 @@ static void add_frames(struct physmap *map, struct trace *tr, const struct rec_f
 			.name = alloc_string(vma ? vma_name(&tr->replay.mm, vma) : ""),
 		};
 	}
-	last->resident += rec->resident;
-	last->swapped += rec->swapped;
 	last->nr_runs += rec->nr_runs;
 	for (i = 0; i < rec->nr_runs; i++) {
 		map->runs = alloc_grow(map->runs, map->nr_runs, &map->cap_runs, sizeof(*map->runs));

@@ -14,7 +14,6 @@ struct trace;
 
 struct phys_vma {
 	uint64_t start, end, vm_flags;
-	uint64_t resident, swapped;	/* pages */
 	bool own;			/* vmtrace's */
 	char *name;
 	size_t first_run, nr_runs;	/* in physmap.runs */
@@ -33,7 +32,7 @@ struct phys_node {
 
 struct phys_slab {
 	char *name;
-	uint64_t object_bytes, active, total;
+	uint64_t object_bytes;
 };
 
 struct physmap {

@@ -172,17 +172,12 @@ struct rec_page_class {
 	bool has_kpageflags, has_mapcount, has_huge, huge;
 };
 
-enum {
-	REC_ORDERS = 16,
-	REC_ZONES = 4096,		/* more are refused: the kernel has 1,024 nodes of four or so */
-};
+enum { REC_ZONES = 4096 };		/* more are refused: the kernel has 1,024 nodes of four or so */
 
 struct rec_zone {
 	uint32_t node;
 	const char *zone;
 	uint64_t start_pfn, spanned, present, managed, free, min, low, high;
-	uint64_t buddy[REC_ORDERS];
-	unsigned int nr_orders;		/* 0: not known */
 };
 
 struct rec_node {
@@ -193,7 +188,7 @@ struct rec_node {
 
 struct rec_slab {
 	const char *name;
-	uint64_t object_bytes, active, total;
+	uint64_t object_bytes;
 };
 
 struct rec_topology {

@@ -29,23 +29,14 @@ static const struct field node_fields[] = {
 
 static const struct field slab_fields[] = {
 	FIELD(struct rec_slab, object_bytes, 0, F_U64),
-	FIELD(struct rec_slab, active, OPTIONAL, F_U64),
-	FIELD(struct rec_slab, total, OPTIONAL, F_U64),
 };
 
 static int take_zone(struct decode *d, struct json_t *obj, struct rec_zone *zone)
 {
-	struct json_t *buddy = js_get(obj, "buddy");
-
 	if (TAKE(d, obj, "zones[]", zone_fields, zone))
 		return -EINVAL;
 	if (zone->spanned > UINT64_MAX - zone->start_pfn)
 		return bad(d->err, "a zone ends beyond all frames");
-	for (zone->nr_orders = 0; zone->nr_orders < js_len(buddy) && zone->nr_orders < REC_ORDERS;
-	     zone->nr_orders++) {
-		if (js_u64(js_at(buddy, zone->nr_orders), &zone->buddy[zone->nr_orders]))
-			return bad(d->err, "buddy[%u] is no number", zone->nr_orders);
-	}
 	return 0;
 }
 

@@ -7,7 +7,6 @@
 #include "alloc.h"
 #include "frames_by.h"
 #include "frames_view.h"
-#include "json.h"
 
 static void *frames_start(struct trace *tr)
 {
