@@ -136,7 +136,7 @@ static void add_line(struct frames_by *f, struct trace *tr, const struct rec_fra
 	f->names[f->nr_names++] = alloc_string(vma ? vma_name(&tr->replay.mm, vma) : "");
 	for (i = 0; i < rec->nr_runs; i++) {
 		const struct rec_run *run = &rec->runs[i];
-		uint64_t end = run->va + run->pages * MM_PAGE_SIZE;
+		uint64_t end = rec_run_end(run);
 		struct frames_part part = { .name = f->nr_names - 1, .class = run->class };
 
 		for (part.start = run->va; part.start < end; part.start = part.end) {

@@ -159,7 +159,7 @@ size_t physmap_first_run(const struct physmap *map, uint64_t addr)
 
 	while (lo < hi) {
 		mid = lo + (hi - lo) / 2;
-		if (map->runs[mid].va + map->runs[mid].pages * MM_PAGE_SIZE > addr)
+		if (rec_run_end(&map->runs[mid]) > addr)
 			hi = mid;
 		else
 			lo = mid + 1;

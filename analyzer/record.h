@@ -158,6 +158,11 @@ struct rec_run {
 	uint32_t class;			/* id of a page_class, 0: not told */
 };
 
+static inline uint64_t rec_run_end(const struct rec_run *run)
+{
+	return run->va + run->pages * MM_PAGE_SIZE;
+}
+
 struct rec_frames {
 	bool pfn_visible, own;
 	uint64_t start, end;

@@ -171,7 +171,7 @@ int decode_frames(struct decode *d, struct record *rec)
 	for (i = 0; i < f->nr_runs; i++) {
 		if (take_run(js_at(runs, i), f, &last, &f->runs[i]))
 			return bad(d->err, "runs[%zu] is not [gap, step, pages, class] within the range", i);
-		last.va = f->runs[i].va + f->runs[i].pages * MM_PAGE_SIZE;
+		last.va = rec_run_end(&f->runs[i]);
 		last.pfn = f->runs[i].pfn + f->runs[i].pages;
 		last.class = f->runs[i].class;
 	}
