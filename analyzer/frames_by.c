@@ -236,7 +236,7 @@ static size_t named_row(struct frames_by *f, enum frames_owner owner, uint32_t s
 	return i;
 }
 
-static bool has_stack(enum frames_owner owner)
+bool frames_owner_has_stack(enum frames_owner owner)
 {
 	return owner == FRAMES_OWNER_MAPPED || owner == FRAMES_OWNER_HEAP ||
 	       owner == FRAMES_OWNER_FREE;
@@ -251,12 +251,12 @@ static struct frames_row *get_row(struct frames_by *f, struct trace *tr, enum fr
 
 	if (owner == FRAMES_OWNER_OWN)
 		id = 0;
-	else if (has_stack(owner))
+	else if (frames_owner_has_stack(owner))
 		id = f->by == HEAP_BY_THREAD ? (uint64_t)tid : stack;
 	row = table_put(&f->row_of_key, (uint64_t)owner << 60 | (id & (UINT64_MAX >> 4)), &is_new);
 	if (!is_new)
 		return &f->rows[*row];
-	if (!has_stack(owner))
+	if (!frames_owner_has_stack(owner))
 		*row = named_row(f, owner, 0, alloc_string(owner == FRAMES_OWNER_OWN ? "" :
 							   f->names[name]));
 	else if (f->by == HEAP_BY_STACK || f->by == HEAP_BY_THREAD)

@@ -48,12 +48,6 @@ static size_t nr_shown(const struct trace *tr, const struct frames_by *f)
 	return max && max < f->nr_rows ? max : f->nr_rows;
 }
 
-static bool has_stack(const struct frames_row *row)
-{
-	return row->owner == FRAMES_OWNER_MAPPED || row->owner == FRAMES_OWNER_HEAP ||
-	       row->owner == FRAMES_OWNER_FREE;
-}
-
 /* Free memory of a heap that was there at start, or whose call had no stack taken. */
 static const char *title_of(const struct frames_row *row)
 {
@@ -112,9 +106,9 @@ static void print_stack(struct trace *tr, const struct frames_by *f, const struc
 		out_name(tr->out, name_of(row));
 	}
 	fputc('\n', tr->out);
-	if (has_stack(row) && row->stack)
+	if (frames_owner_has_stack(row->owner) && row->stack)
 		symbols_print_stack(tr->symbols, row->stack, "    ", 0, tr->out);
-	else if (has_stack(row) && row->owner != FRAMES_OWNER_FREE)
+	else if (frames_owner_has_stack(row->owner) && row->owner != FRAMES_OWNER_FREE)
 		fputs("    (no stack)\n", tr->out);
 }
 
@@ -180,12 +174,12 @@ static struct json_t *json_row(struct trace *tr, const struct frames_by *f,
 	js_set_str(obj, "how", frames_owner_names[row->owner]);
 	if (row->name)
 		js_set_str(obj, "name", row->name);
-	if (has_stack(row) && f->by == HEAP_BY_THREAD)
+	if (frames_owner_has_stack(row->owner) && f->by == HEAP_BY_THREAD)
 		js_set(obj, "tid", js_signed(row->tid));
-	else if (has_stack(row) && f->by != HEAP_BY_STACK)
+	else if (frames_owner_has_stack(row->owner) && f->by != HEAP_BY_STACK)
 		js_set_u64(obj, "stacks", row->stacks);
 	json_sum(obj, f, &row->sum);
-	if (has_stack(row) && f->by == HEAP_BY_STACK)
+	if (frames_owner_has_stack(row->owner) && f->by == HEAP_BY_STACK)
 		js_set(obj, "stack", symbols_json_stack(tr->symbols, row->stack));
 	return obj;
 }
