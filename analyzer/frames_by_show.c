@@ -3,7 +3,6 @@
  * frames --by: the owners of resident memory, the greatest first, for people and for programs.
  */
 #include <inttypes.h>
-#include <string.h>
 
 #include "alloc.h"
 #include "frames_by.h"

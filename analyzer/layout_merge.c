@@ -7,7 +7,6 @@
  * addresses as far as the traces agree on one.
  */
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 

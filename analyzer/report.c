@@ -2,10 +2,7 @@
 #include "report.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <string.h>
-
-#include "json.h"
 
 static void setup(struct trace *tr, const struct view *view, const struct options *opt, FILE *out)
 {
