@@ -193,25 +193,45 @@ static bool number_of(uint64_t entry, uint64_t *ret)
 	return true;
 }
 
-/* A page that does not go on where the run ends, or has another class. */
-static void begin_run(const struct vma *vma, uint64_t addr, unsigned int i)
+/* Is page @i of the last run's class? Where there are many runs, most often. */
+static bool is_of_same_class(unsigned int i)
+{
+	const struct pagemap_block *b = &buf->block;
+	const struct page_class *class = &run.class;
+
+	return run.class_id && class->pagemap & PM_PRESENT &&
+	       (b->entries[i] & ~PM_FRAME_MASK) == class->pagemap && b->huge[i] == class->is_huge &&
+	       (!class->has_flags || b->flags[i] == class->kpageflags) &&
+	       (!class->has_count || b->counts[i] == class->mapcount);
+}
+
+static void begin_class(unsigned int i)
 {
 	struct page_class class;
 
-	end_run(vma);
 	class_of(i, &class);
-	if (!run.class_id || !page_class_equal(&class, &run.class)) {
-		run.class = class;
-		run.class_id = page_classes_id(&class);
-	}
+	if (run.class_id && page_class_equal(&class, &run.class))
+		return;
+	run.class = class;
+	run.class_id = page_classes_id(&class);
+}
+
+/* A page that does not go on where the run ends, or has another class. */
+static void begin_run(const struct vma *vma, uint64_t addr, unsigned int i)
+{
+	uint64_t entry = buf->block.entries[i];
+
+	end_run(vma);
+	if (!is_of_same_class(i))
+		begin_class(i);
 	run.start = addr;
 	run.pages = 1;
 	run.number = 0;
-	run.has_number = number_of(buf->block.entries[i], &run.number);
+	run.has_number = number_of(entry, &run.number);
 	entry_step = 0;
-	if (run.has_number && !page_class_has_one_frame(&class))
-		entry_step = class.pagemap & PM_PRESENT ? 1 : 1u << PM_SWAP_TYPE_BITS;
-	next_entry = buf->block.entries[i] + entry_step;
+	if (run.has_number && !page_class_has_one_frame(&run.class))
+		entry_step = run.class.pagemap & PM_PRESENT ? 1 : 1u << PM_SWAP_TYPE_BITS;
+	next_entry = entry + entry_step;
 }
 
 /* How many of the @nr pages from @i on, where the run ends, belong to it. */

@@ -146,17 +146,18 @@ void jsonw_num_n(struct jsonw *w, const char *key, size_t len, int64_t value)
 
 void jsonw_nums(struct jsonw *w, const int64_t *value, unsigned int nr)
 {
-	char tmp[JSONW_NUMS * NUM_ROOM + 2], *end = tmp, *dst;
+	const size_t room = JSONW_NUMS * NUM_ROOM + 2;
+	char *dst = put_key(w, NULL, 0, room), *end = dst;
 	unsigned int i;
 
+	if (!dst)
+		return;
 	for (i = 0; i < nr; i++) {
 		*end++ = i ? ',' : '[';
 		end += put_num(end, value[i]);
 	}
 	*end++ = ']';
-	dst = put_key(w, NULL, 0, (size_t)(end - tmp));
-	if (dst)
-		copy(dst, tmp, (size_t)(end - tmp));
+	w->len -= room - (size_t)(end - dst);
 }
 
 void jsonw_hex_n(struct jsonw *w, const char *key, size_t len, uint64_t value)
