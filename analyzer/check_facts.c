@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "alloc.h"
+#include "hash.h"
 
 static bool is_stack(enum layout_role role)
 {
@@ -43,14 +44,9 @@ struct told_fact {
 
 static uint64_t fact_key(const struct layout_fact *f)
 {
-	uint64_t hash = 0xcbf29ce484222325;	/* FNV-1a */
-	const char *s;
-
 	if (is_stack(f->role) && is_about_perms(f->kind))
 		return 0;
-	for (s = f->name; *s; s++)
-		hash = (hash ^ (unsigned char)*s) * 0x100000001b3;
-	return hash;
+	return hash_line(HASH_START, f->name);
 }
 
 static bool is_told(const struct layout_fact *f, const struct told_fact *told, size_t nr)

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "alloc.h"
+#include "hash.h"
 
 enum {
 	TABLE_VMAS_MAX = 256,		/* neighbours share their page tables */
@@ -29,13 +30,6 @@ static bool is_same_region(const struct diff_group *a, const struct diff_group *
 		(is_equal(a->place[0], b->place[0]) && is_equal(a->place[1], b->place[1])));
 }
 
-static uint64_t hash_bytes(uint64_t hash, const char *s, size_t n)
-{
-	while (n--)
-		hash = (hash ^ (unsigned char)*s++) * 0x100000001b3;
-	return (hash ^ '\n') * 0x100000001b3;
-}
-
 static size_t plain_length(const char *name)
 {
 	static const char mark[] = " (deleted)";
@@ -54,12 +48,13 @@ bool is_same_file(const char *a, const char *b)
 /* Equal for what is_same_region(), and for names that are one file. */
 static uint64_t key_of(enum layout_role role, const char *name, const char *const place[2])
 {
-	uint64_t hash = 0xcbf29ce484222325 ^ family(role);	/* FNV-1a */
+	uint64_t hash = HASH_START ^ family(role);
 	size_t i;
 
 	hash = hash_bytes(hash, name, plain_length(name));
+	hash = hash_line(hash, "");
 	for (i = 0; i < 2 && !is_object(role); i++)
-		hash = hash_bytes(hash, place[i], place[i] ? strlen(place[i]) : 0);
+		hash = hash_line(hash, place[i] ? place[i] : "");
 	return hash;
 }
 

@@ -3,10 +3,10 @@
 #include "check_run.h"
 
 #include <inttypes.h>
-#include <string.h>
 
 #include "alloc.h"
 #include "check_judge.h"
+#include "hash.h"
 
 /* Whether @rule can say anything about a program. */
 static bool is_checked(const struct judge *j, enum rule_id rule)
@@ -106,22 +106,15 @@ bool check_is_failed(const struct check *c, const struct check_context *ctx)
 	return c->count[SEVERITY_ERROR] || (ctx->is_strict && c->count[SEVERITY_WARNING]);
 }
 
-static uint64_t hash_text(uint64_t hash, const char *s)
-{
-	for (; *s; s++)
-		hash = (hash ^ (unsigned char)*s) * 0x100000001b3;
-	return (hash ^ '\n') * 0x100000001b3;
-}
-
 void check_fingerprint(const struct check_finding *f, char ret[17])
 {
-	uint64_t hash = 0xcbf29ce484222325;	/* FNV-1a */
+	uint64_t hash = HASH_START;
 
-	hash = hash_text(hash, rule_infos[f->rule].name);
-	hash = hash_text(hash, f->program);
-	hash = hash_text(hash, f->has_region ? layout_role_names[f->role] : "");
-	hash = hash_text(hash, f->has_region ? layout_section_names[f->section] : "");
-	hash = hash_text(hash, f->name);
-	hash = hash_text(hash, f->site ? f->site->id : "");
+	hash = hash_line(hash, rule_infos[f->rule].name);
+	hash = hash_line(hash, f->program);
+	hash = hash_line(hash, f->has_region ? layout_role_names[f->role] : "");
+	hash = hash_line(hash, f->has_region ? layout_section_names[f->section] : "");
+	hash = hash_line(hash, f->name);
+	hash = hash_line(hash, f->site ? f->site->id : "");
 	snprintf(ret, 17, "%016" PRIx64, hash);
 }

@@ -18,7 +18,7 @@
  * @below, @above: if nothing does, the nearest ones; vm_end 0: there is none.
  * @hole_start, @hole_end: and the hole between them.
  * @module: index in the trace's stacks, or STACKS_NO_MODULE; with the flags of its segment there.
- * @heap_below, @heap_above: nearest live blocks; size and addr 0: none near by.
+ * @heap_below, @heap_above: nearest live blocks, if there are any near by.
  */
 struct explained {
 	uint64_t addr;

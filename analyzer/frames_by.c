@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "hash.h"
 #include "layout_role.h"
 #include "report.h"
 
@@ -135,7 +136,7 @@ static void add_line(struct frames_by *f, struct trace *tr, const struct rec_fra
 	f->names[f->nr_names++] = alloc_string(vma ? vma_name(&tr->replay.mm, vma) : "");
 	for (i = 0; i < rec->nr_runs; i++) {
 		const struct rec_run *run = &rec->runs[i];
-		uint64_t end = run->va + run->pages * MM_PAGE_SIZE;
+		uint64_t end = rec_run_end(run);
 		struct frames_part part = { .name = f->nr_names - 1, .class = run->class };
 
 		for (part.start = run->va; part.start < end; part.start = part.end) {
@@ -206,15 +207,6 @@ static struct frames_block *take_blocks(const struct heap *heap, size_t *ret_nr)
 	return list;
 }
 
-static uint64_t hash_name(enum frames_owner owner, const char *name)
-{
-	uint64_t hash = 0xcbf29ce484222325ull + owner;
-
-	for (; *name; name++)
-		hash = (hash ^ (unsigned char)*name) * 0x100000001b3ull;
-	return hash;
-}
-
 static size_t add_row(struct frames_by *f, enum frames_owner owner, uint32_t stack, int64_t tid,
 		      char *name)
 {
@@ -228,7 +220,8 @@ static size_t add_row(struct frames_by *f, enum frames_owner owner, uint32_t sta
 static size_t named_row(struct frames_by *f, enum frames_owner owner, uint32_t stack, char *name)
 {
 	bool is_new;
-	uint64_t *first = table_put(&f->row_of_hash, hash_name(owner, name), &is_new);
+	uint64_t *first = table_put(&f->row_of_hash, hash_line(HASH_START + owner, name),
+				    &is_new);
 	size_t i;
 
 	for (i = *first; i; i = f->rows[i - 1].next) {
@@ -243,7 +236,7 @@ static size_t named_row(struct frames_by *f, enum frames_owner owner, uint32_t s
 	return i;
 }
 
-static bool has_stack(enum frames_owner owner)
+bool frames_owner_has_stack(enum frames_owner owner)
 {
 	return owner == FRAMES_OWNER_MAPPED || owner == FRAMES_OWNER_HEAP ||
 	       owner == FRAMES_OWNER_FREE;
@@ -258,12 +251,12 @@ static struct frames_row *get_row(struct frames_by *f, struct trace *tr, enum fr
 
 	if (owner == FRAMES_OWNER_OWN)
 		id = 0;
-	else if (has_stack(owner))
+	else if (frames_owner_has_stack(owner))
 		id = f->by == HEAP_BY_THREAD ? (uint64_t)tid : stack;
 	row = table_put(&f->row_of_key, (uint64_t)owner << 60 | (id & (UINT64_MAX >> 4)), &is_new);
 	if (!is_new)
 		return &f->rows[*row];
-	if (!has_stack(owner))
+	if (!frames_owner_has_stack(owner))
 		*row = named_row(f, owner, 0, alloc_string(owner == FRAMES_OWNER_OWN ? "" :
 							   f->names[name]));
 	else if (f->by == HEAP_BY_STACK || f->by == HEAP_BY_THREAD)
@@ -292,27 +285,33 @@ static void add_pages(struct owner_sum *sum, uint64_t *next_page, uint64_t start
 	*next_page = last + 1;
 }
 
+/* Everything of @by but the pages, which sums may share. */
+static void add_bytes(struct owner_sum *sum, const struct owner_sum *by)
+{
+	sum->resident += by->resident;
+	sum->huge += by->huge;
+	sum->swapped += by->swapped;
+	sum->pss += by->pss;
+}
+
 /* [start, end) of @part is @row's: a block's, or what is left. In the order of addresses. */
 static void give(struct frames_by *f, const struct trace *tr, const struct frames_part *part,
 		 struct frames_row *row, uint64_t start, uint64_t end)
 {
 	const struct rec_page_class *c = page_class(&tr->classes, part->class);
 	uint64_t bytes = end - start;
-	double pss;
+	struct owner_sum sum = { 0 };
 
 	if (page_is_swapped(c)) {
-		row->sum.swapped += bytes;
-		f->all.swapped += bytes;
+		sum.swapped = bytes;
 	} else {
-		pss = pss_of(f, c, bytes);
 		f->has_huge &= c && c->has_huge;
-		row->sum.resident += bytes;
-		row->sum.huge += c && c->huge ? bytes : 0;
-		row->sum.pss += pss;
-		f->all.resident += bytes;
-		f->all.huge += c && c->huge ? bytes : 0;
-		f->all.pss += pss;
+		sum.resident = bytes;
+		sum.huge = c && c->huge ? bytes : 0;
+		sum.pss = pss_of(f, c, bytes);
 	}
+	add_bytes(&row->sum, &sum);
+	add_bytes(&f->all, &sum);
 	add_pages(&row->sum, &row->next_page, start, end);
 }
 

@@ -31,6 +31,9 @@ struct view;
 enum frames_owner { FRAMES_OWNERS(FRAMES_OWNER_ID) FRAMES_NR_OWNERS };
 extern const char *const frames_owner_names[FRAMES_NR_OWNERS];
 
+/* Whether it is known by a call stack; the others by a name. */
+bool frames_owner_has_stack(enum frames_owner owner);
+
 /* Bytes, but for the pages on which they are: two rows may share one. */
 struct owner_sum {
 	uint64_t resident, huge, swapped, pages;
@@ -85,8 +88,5 @@ void frames_by_collect(struct frames_by *f, struct trace *trace);
 
 /* What "frames" has with --by. */
 extern const struct view view_frames_by;
-#define FRAMES_BY_HELP \
-	"  --by WHAT        who owns the pages, by stack, module, function or thread\n" \
-	"                   (--limit N: that many owners, 20 without it)\n"
 
 #endif

@@ -3,7 +3,6 @@
  * frames --by: the owners of resident memory, the greatest first, for people and for programs.
  */
 #include <inttypes.h>
-#include <string.h>
 
 #include "alloc.h"
 #include "frames_by.h"
@@ -46,12 +45,6 @@ static size_t nr_shown(const struct trace *tr, const struct frames_by *f)
 	uint64_t max = tr->opt->has_limit ? tr->opt->limit : DEFAULT_ROWS;
 
 	return max && max < f->nr_rows ? max : f->nr_rows;
-}
-
-static bool has_stack(const struct frames_row *row)
-{
-	return row->owner == FRAMES_OWNER_MAPPED || row->owner == FRAMES_OWNER_HEAP ||
-	       row->owner == FRAMES_OWNER_FREE;
 }
 
 /* Free memory of a heap that was there at start, or whose call had no stack taken. */
@@ -112,9 +105,9 @@ static void print_stack(struct trace *tr, const struct frames_by *f, const struc
 		out_name(tr->out, name_of(row));
 	}
 	fputc('\n', tr->out);
-	if (has_stack(row) && row->stack)
+	if (frames_owner_has_stack(row->owner) && row->stack)
 		symbols_print_stack(tr->symbols, row->stack, "    ", 0, tr->out);
-	else if (has_stack(row) && row->owner != FRAMES_OWNER_FREE)
+	else if (frames_owner_has_stack(row->owner) && row->owner != FRAMES_OWNER_FREE)
 		fputs("    (no stack)\n", tr->out);
 }
 
@@ -180,12 +173,12 @@ static struct json_t *json_row(struct trace *tr, const struct frames_by *f,
 	js_set_str(obj, "how", frames_owner_names[row->owner]);
 	if (row->name)
 		js_set_str(obj, "name", row->name);
-	if (has_stack(row) && f->by == HEAP_BY_THREAD)
+	if (frames_owner_has_stack(row->owner) && f->by == HEAP_BY_THREAD)
 		js_set(obj, "tid", js_signed(row->tid));
-	else if (has_stack(row) && f->by != HEAP_BY_STACK)
+	else if (frames_owner_has_stack(row->owner) && f->by != HEAP_BY_STACK)
 		js_set_u64(obj, "stacks", row->stacks);
 	json_sum(obj, f, &row->sum);
-	if (has_stack(row) && f->by == HEAP_BY_STACK)
+	if (frames_owner_has_stack(row->owner) && f->by == HEAP_BY_STACK)
 		js_set(obj, "stack", symbols_json_stack(tr->symbols, row->stack));
 	return obj;
 }
@@ -215,8 +208,6 @@ static struct json_t *by_json(struct trace *tr, void *state)
 
 const struct view view_frames_by = {
 	.name = "frames",
-	.brief = "who owns the physical memory at the last checkpoint",
-	.help = FRAMES_BY_HELP,
 	.takes = "bl",
 	.takes_by = 1u << HEAP_BY_STACK | 1u << HEAP_BY_MODULE | 1u << HEAP_BY_FUNCTION |
 		    1u << HEAP_BY_THREAD,

@@ -29,14 +29,9 @@ struct behind {
 	uint64_t pfn;
 };
 
-static uint64_t run_end(const struct rec_run *run)
-{
-	return run->va + run->pages * MM_PAGE_SIZE;
-}
-
 static void go_to(struct side *s, uint64_t va)
 {
-	while (s->run < s->map->nr_runs && run_end(&s->map->runs[s->run]) <= va)
+	while (s->run < s->map->nr_runs && rec_run_end(&s->map->runs[s->run]) <= va)
 		s->run++;
 	while (s->vma < s->map->nr_vmas && s->map->vmas[s->vma].end <= va)
 		s->vma++;
@@ -61,7 +56,7 @@ static uint64_t next_edge(const struct side *s, uint64_t va, uint64_t end)
 {
 	if (s->run < s->map->nr_runs) {
 		const struct rec_run *run = &s->map->runs[s->run];
-		uint64_t edge = run->va > va ? run->va : run_end(run);
+		uint64_t edge = run->va > va ? run->va : rec_run_end(run);
 
 		end = edge < end ? edge : end;
 	}

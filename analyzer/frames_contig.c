@@ -45,17 +45,3 @@ void contig_close(struct frames_contig *c)
 	note_largest(c, &c->open);
 	c->open = (struct contig_run){ 0 };
 }
-
-void contig_merge(struct frames_contig *into, const struct frames_contig *from)
-{
-	size_t i;
-
-	for (i = 0; i < CONTIG_ORDERS; i++) {
-		into->runs[i] += from->runs[i];
-		into->pages[i] += from->pages[i];
-	}
-	into->nr_runs += from->nr_runs;
-	into->nr_pages += from->nr_pages;
-	for (i = 0; i < from->nr_largest; i++)
-		note_largest(into, &from->largest[i]);
-}

@@ -32,7 +32,4 @@ void contig_add(struct frames_contig *contig, const struct contig_run *run);
 /* The mapping ends: what comes next continues nothing. */
 void contig_close(struct frames_contig *contig);
 
-/* Both closed. */
-void contig_merge(struct frames_contig *into, const struct frames_contig *from);
-
 #endif

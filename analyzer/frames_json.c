@@ -243,7 +243,7 @@ struct json_t *frames_build_json(struct trace *tr, const struct frames_view *v)
 	js_set_bool(obj, "complete", map->has_end && !frames_is_incomplete(v));
 	frames_set_pages(obj, "own_bytes", v->own_pages);
 	frames_set_sums(obj, v, &v->all);
-	js_set(obj, "kernel", json_kernel(&v->kernel));
+	js_set(obj, "kernel", json_kernel(&map->kernel));
 	js_set(obj, "scan", json_scan(v));
 	js_set(obj, "unreadable", map->unreadable ? js_ref(map->unreadable) : js_object());
 	js_set(obj, "nodes", json_nodes(map, &v->all));

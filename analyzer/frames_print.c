@@ -19,12 +19,13 @@ const char *frames_size(char *buf, uint64_t pages)
 static void print_figure(struct trace *tr, const struct frames_view *v, const char *label,
 			 bool is_known, uint64_t bytes, enum rec_figure figure)
 {
+	const struct rec_figures *f = &v->maps.now.kernel;
 	char own[OUT_SIZE_MAX] = "-", kernel[OUT_SIZE_MAX] = "-";
 
 	if (is_known)
 		out_size(own, bytes);
-	if (figure < NR_FIGURES && v->kernel.known[figure])
-		out_size(kernel, v->kernel.value[figure]);
+	if (figure < NR_FIGURES && f->known[figure])
+		out_size(kernel, f->value[figure]);
 	fprintf(tr->out, "%-10s %11s %11s", label, own, kernel);
 }
 

@@ -45,7 +45,7 @@ void thp_note(struct frames_thp *thp, const struct phys_vma *vma, const struct r
 		return;
 	}
 	if (first >= vma->start && first < last)
-		in_blocks = overlap(run->va, run->va + run->pages * MM_PAGE_SIZE, first, last);
+		in_blocks = overlap(run->va, rec_run_end(run), first, last);
 	thp->pages[THP_ALIGNMENT] += run->pages - in_blocks;
 	thp->pages[reason_of(vma, c, on_advice)] += in_blocks;
 }

@@ -17,8 +17,6 @@ struct frames_rank {
 
 struct frames_view {
 	struct physmaps maps;
-	struct rec_figures latest;	/* the kernel's, of the last mm line */
-	struct rec_figures kernel;	/* of the checkpoint that maps.now is of */
 
 	struct frames_source source;
 	struct frames_sum all;

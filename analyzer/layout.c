@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "alloc.h"
+#include "hash.h"
 #include "out.h"
 
 enum { SITE_TRIES = 8 };		/* sites of one hash, beyond which ids are refused */
@@ -107,15 +108,11 @@ struct layout_program *layout_program_get(struct layout *layout, const char *nam
 
 static uint64_t hash_frames(char *const *frames, size_t nr)
 {
-	uint64_t hash = 0xcbf29ce484222325;	/* FNV-1a */
-	const char *c;
+	uint64_t hash = HASH_START;
 	size_t i;
 
-	for (i = 0; i < nr; i++) {
-		for (c = frames[i]; *c; c++)
-			hash = (hash ^ (unsigned char)*c) * 0x100000001b3;
-		hash = (hash ^ '\n') * 0x100000001b3;
-	}
+	for (i = 0; i < nr; i++)
+		hash = hash_line(hash, frames[i]);
 	return hash;
 }
 

@@ -19,7 +19,7 @@ struct layout_resident layout_frames_sum(const struct physmap *map,
 	for (i = physmap_first_run(map, start); i < map->nr_runs && map->runs[i].va < end; i++) {
 		const struct rec_run *run = &map->runs[i];
 		const struct rec_page_class *c = page_class(classes, run->class);
-		uint64_t run_end = run->va + run->pages * MM_PAGE_SIZE;
+		uint64_t run_end = rec_run_end(run);
 		uint64_t bytes = (run_end < end ? run_end : end) - (run->va > start ? run->va : start);
 
 		if (!page_is_present(c))

@@ -7,42 +7,27 @@
  * addresses as far as the traces agree on one.
  */
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "alloc.h"
+#include "hash.h"
 #include "layout.h"
 #include "table.h"
-
-static uint64_t mix(uint64_t hash, const void *data, size_t len)
-{
-	const unsigned char *p = data;
-	size_t i;
-
-	for (i = 0; i < len; i++)
-		hash = (hash ^ p[i]) * 0x100000001b3;
-	return hash;
-}
-
-static uint64_t mix_text(uint64_t hash, const char *s)
-{
-	return mix(hash, s, strlen(s) + 1);
-}
 
 /* Everything but sizes. */
 static uint64_t region_key(const struct layout_program *p, const struct layout_region *r)
 {
-	uint64_t hash = 0xcbf29ce484222325;
+	uint64_t hash = HASH_START;
 
-	hash = mix(hash, &r->role, sizeof(r->role));
-	hash = mix(hash, &r->section, sizeof(r->section));
-	hash = mix(hash, &r->offset, sizeof(r->offset));
-	hash = mix_text(hash, r->name);
-	hash = mix_text(hash, r->perms);
-	hash = mix_text(hash, r->flags);
-	hash = mix_text(hash, r->origin);
-	return mix_text(hash, r->site == LAYOUT_NO_SITE ? "" : p->sites[r->site].id);
+	hash = hash_bytes(hash, &r->role, sizeof(r->role));
+	hash = hash_bytes(hash, &r->section, sizeof(r->section));
+	hash = hash_bytes(hash, &r->offset, sizeof(r->offset));
+	hash = hash_line(hash, r->name);
+	hash = hash_line(hash, r->perms);
+	hash = hash_line(hash, r->flags);
+	hash = hash_line(hash, r->origin);
+	return hash_line(hash, r->site == LAYOUT_NO_SITE ? "" : p->sites[r->site].id);
 }
 
 /* Equal keys are nearly always this. */
@@ -63,7 +48,7 @@ static uint64_t nth_key(struct table *seen, uint64_t key)
 	uint64_t *nr = table_put(seen, key, &is_new);
 
 	(*nr)++;
-	return mix(key, nr, sizeof(*nr));
+	return hash_bytes(key, nr, sizeof(*nr));
 }
 
 static uint32_t take_site(struct layout_program *into, const struct layout_program *from,
@@ -173,11 +158,11 @@ static void merge_regions(struct layout_program *into, const struct layout_progr
 
 static uint64_t fact_key(const struct layout_fact *f, uint32_t site)
 {
-	uint64_t hash = mix(0xcbf29ce484222325, &f->kind, sizeof(f->kind));
+	uint64_t hash = hash_bytes(HASH_START, &f->kind, sizeof(f->kind));
 
-	hash = mix(hash, &f->role, sizeof(f->role));
-	hash = mix(hash, &f->section, sizeof(f->section));
-	return mix_text(mix(hash, &site, sizeof(site)), f->name);
+	hash = hash_bytes(hash, &f->role, sizeof(f->role));
+	hash = hash_bytes(hash, &f->section, sizeof(f->section));
+	return hash_line(hash_bytes(hash, &site, sizeof(site)), f->name);
 }
 
 static bool is_same_fact(const struct layout_fact *a, const struct layout_fact *b, uint32_t site)

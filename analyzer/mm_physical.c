@@ -39,7 +39,7 @@ static void take_checkpoint(struct mm_physical *p, struct trace *tr)
 
 	p->is_known = true;
 	p->t = map->t;
-	p->kernel = p->next_kernel;
+	p->kernel = map->kernel;
 	p->end = map->end;
 	memcpy(p->why, map->why, sizeof(p->why));
 	page_tables_count(&p->tables, map, &tr->classes, mm, &p->emptied);
@@ -60,10 +60,6 @@ void mm_physical_record(struct mm_physical *p, struct trace *tr, const struct re
 	emptied_record(&p->emptied, rec);
 	if (rec->ev == TRACE_HEADER)
 		p->is_forked = rec->header.has_parent;
-	else if (rec->ev == TRACE_CHECKPOINT)
-		p->next_kernel = (struct rec_figures){ .known = { false } };
-	else if (rec->ev == TRACE_MM)
-		p->next_kernel = rec->mm.kernel;
 	else if (rec->ev == TRACE_FRAMES_END)
 		take_checkpoint(p, tr);
 }

@@ -16,13 +16,14 @@ struct trace;
 struct mm_physical {
 	struct physmaps maps;
 	struct emptied emptied;
-	struct rec_figures kernel, next_kernel;	/* of the checkpoint; of the one being read */
-	struct rec_frames_end end;
-
 	bool is_forked;			/* the trace is of a fork's child */
+
+	/* Of the last checkpoint that is complete; maps.now may be of one after it that is not. */
 	bool is_known;
 	uint64_t t;
 	char why[16];
+	struct rec_figures kernel;
+	struct rec_frames_end end;
 	struct page_tables tables;
 	struct page_counts counts;
 	struct mm_cost cost;

@@ -81,3 +81,24 @@ bool page_is_in_rss(const struct rec_page_class *c)
 	return page_is_present(c) && kind != PAGE_KIND_ZERO && kind != PAGE_KIND_HUGETLB &&
 	       kind != PAGE_KIND_GUARD;
 }
+
+bool page_classes_agree(const struct page_classes *classes, const struct rec_frames *f)
+{
+	uint64_t resident = 0, swapped = 0, untold = 0, more;
+	size_t i;
+
+	for (i = 0; i < f->nr_runs; i++) {
+		const struct rec_page_class *c = page_class(classes, f->runs[i].class);
+
+		if (!c)
+			untold += f->runs[i].pages;
+		else if (page_is_present(c))
+			resident += f->runs[i].pages;
+		else if (page_is_swapped(c))
+			swapped += f->runs[i].pages;
+	}
+	if (f->resident < resident || f->swapped < swapped)
+		return false;
+	more = f->resident - resident;
+	return more <= untold && f->swapped - swapped <= untold - more;
+}

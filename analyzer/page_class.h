@@ -80,6 +80,12 @@ static inline bool page_is_swapped(const struct rec_page_class *c)
  */
 bool page_is_in_rss(const struct rec_page_class *c);
 
+/*
+ * page_classes_agree() - Whether what a line counts is what its runs add up to. Pages of a class that was
+ * not told may be either.
+ */
+bool page_classes_agree(const struct page_classes *classes, const struct rec_frames *frames);
+
 /* All pages of a run have one frame: the zero page. The huge one has many. */
 static inline bool page_is_zero(const struct rec_page_class *c)
 {

@@ -17,6 +17,9 @@
 
 enum { VM_PERMS = VM_READ | VM_WRITE | VM_EXEC | VM_MAYSHARE };
 
+/* Changes after which another mapping is there. */
+enum { PUT_HERE = 1u << PAGE_CHANGE_MAPPED | 1u << PAGE_CHANGE_REPLACED };
+
 static const char *const change_names[NR_PAGE_CHANGES] = {
 #define CHANGE_NAME(symbol, name) [PAGE_CHANGE_##symbol] = name,
 	PAGE_CHANGES(CHANGE_NAME)
@@ -168,8 +171,7 @@ static uint64_t other_place(const struct mm_call *c, uint64_t addr, unsigned int
 
 	if (c->ret < 0 || !is_moved(c))
 		return 0;
-	if (changes & (1u << PAGE_CHANGE_MAPPED | 1u << PAGE_CHANGE_REPLACED) &&
-	    contains(to, c->arg[2], addr) && addr - to < c->arg[1])
+	if (changes & PUT_HERE && contains(to, c->arg[2], addr) && addr - to < c->arg[1])
 		return c->arg[0] + (addr - to);
 	if (contains(c->arg[0], c->arg[1], addr) && addr - c->arg[0] < c->arg[2])
 		return to + (addr - c->arg[0]);
@@ -199,7 +201,7 @@ static void add_event(struct page_history *h, const struct page_event *e, const 
 	}
 	h->total++;
 	keep(slot, &is_kept, e, errno_name);
-	if (e->changes & (1u << PAGE_CHANGE_MAPPED | 1u << PAGE_CHANGE_REPLACED))
+	if (e->changes & PUT_HERE)
 		keep(&h->mapped, &h->has_mapped, e, errno_name);
 	if (e->changes & 1u << PAGE_CHANGE_UNMAPPED)
 		keep(&h->unmapped, &h->has_unmapped, e, errno_name);
@@ -221,7 +223,6 @@ void page_history_record(struct page_history *h, struct replay *replay, const st
 		e.seq = c ? rec->call.seq : rec->diff.seq;
 		e.start = now.start;
 		e.end = now.end;
-		e.vm_flags = now.vm_flags;
 		if (c) {
 			copy_call(&e, &rec->call);
 			e.other = other_place(c, h->addr, e.changes);
@@ -249,9 +250,8 @@ void page_event_print_changes(const struct page_event *e, FILE *out)
 	if (!nr)
 		fputs("the mapping stayed as it was", out);
 	if (e->other)
-		fprintf(out, "%s0x%" PRIx64, e->changes & 1u << PAGE_CHANGE_MAPPED ||
-			e->changes & 1u << PAGE_CHANGE_REPLACED ? ", moved from " : ", moved to ",
-			e->other);
+		fprintf(out, "%s0x%" PRIx64,
+			e->changes & PUT_HERE ? ", moved from " : ", moved to ", e->other);
 }
 
 void page_event_print(const struct page_event *e, FILE *out)
@@ -283,8 +283,7 @@ static void json_call(struct json_t *obj, const struct page_event *e, struct sym
 		js_set(obj, "ret", js_signed(e->call.ret));
 	js_set_str(obj, "origin", record_origin_names[e->origin]);
 	if (e->other)
-		js_set_hex(obj, e->changes & (1u << PAGE_CHANGE_MAPPED | 1u << PAGE_CHANGE_REPLACED) ?
-			   "moved_from" : "moved_to", e->other);
+		js_set_hex(obj, e->changes & PUT_HERE ? "moved_from" : "moved_to", e->other);
 	if (symbols)
 		js_set(obj, "stack", symbols_json_stack(symbols, e->stack));
 }

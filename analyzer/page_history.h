@@ -46,7 +46,7 @@ struct page_event {
 	int64_t tid;
 	uint32_t stack;
 	uint64_t other;			/* mremap: where the page came from or went; else 0 */
-	uint64_t start, end, vm_flags;	/* of the vma afterwards; 0, 0: none */
+	uint64_t start, end;		/* of the vma afterwards; 0, 0: none */
 };
 
 struct page_history {
@@ -55,7 +55,7 @@ struct page_history {
 	struct page_event *list;	/* a ring of the last ones, if there is a limit */
 	size_t nr, cap, limit;		/* limit 0: all are kept */
 	uint64_t total;
-	struct page_event mapped, unmapped;	/* the last that did; seq and t 0: none */
+	struct page_event mapped, unmapped;	/* the last that did */
 	bool has_mapped, has_unmapped;
 };
 
@@ -71,7 +71,7 @@ const struct page_event *page_history_event(const struct page_history *history, 
 
 /* "call 17 at 1.5 s: mmap(…) = 0x… (app, thread 5)", without a newline. */
 void page_event_print(const struct page_event *event, FILE *out);
-/* "mapped, merged"; "no change of the mapping". */
+/* "mapped, merged"; "the mapping stayed as it was". */
 void page_event_print_changes(const struct page_event *event, FILE *out);
 struct json_t *page_event_json(const struct page_event *event, struct symbols *symbols);
 

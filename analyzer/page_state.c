@@ -24,7 +24,7 @@ static bool is_contiguous(const struct page_classes *classes, const struct rec_r
 	const struct rec_page_class *y = page_class(classes, b->class);
 
 	return entry_of(x) == PAGE_ENTRY_PRESENT && entry_of(y) == PAGE_ENTRY_PRESENT &&
-	       !page_is_zero(x) && !page_is_zero(y) && a->va + a->pages * MM_PAGE_SIZE == b->va &&
+	       !page_is_zero(x) && !page_is_zero(y) && rec_run_end(a) == b->va &&
 	       a->pfn + a->pages == b->pfn;
 }
 

@@ -67,7 +67,7 @@ static void count_vma(struct page_tables *t, struct counter *counters, const str
 	for (i = vma->first_run; i < last && i < map->nr_runs; i++) {
 		const struct rec_run *run = &map->runs[i];
 		const struct rec_page_class *c = page_class(classes, run->class);
-		uint64_t end = run->va + run->pages * MM_PAGE_SIZE;
+		uint64_t end = rec_run_end(run);
 		int level = level_of(run, i + 1 < last ? run + 1 : NULL, c,
 				     is_hugetlb || page_kind(c) == PAGE_KIND_HUGETLB);
 
@@ -117,7 +117,7 @@ static void count_emptied(struct page_tables *t, const struct physmap *map, cons
 		is_run = i < map->nr_runs && map->runs[i].va <= start;
 		if (is_run) {
 			start = map->runs[i].va;
-			end = start + map->runs[i++].pages * MM_PAGE_SIZE;
+			end = rec_run_end(&map->runs[i++]);
 		} else if (gap->vm_end <= vma->vm_end) {
 			end = gap->vm_end;
 			gap = gap->vm_next;

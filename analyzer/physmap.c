@@ -54,8 +54,7 @@ static void add_topology(struct physmap *map, const struct rec_topology *top)
 	for (i = 0; i < top->nr_slabs; i++) {
 		const struct rec_slab *s = &top->slabs[i];
 
-		map->slabs[i] = (struct phys_slab){ alloc_string(s->name), s->object_bytes, s->active,
-						    s->total };
+		map->slabs[i] = (struct phys_slab){ alloc_string(s->name), s->object_bytes };
 	}
 	map->nr_zones = top->nr_zones;
 	map->nr_nodes = top->nr_nodes;
@@ -86,8 +85,6 @@ static void add_frames(struct physmap *map, struct trace *tr, const struct rec_f
 			.name = alloc_string(vma ? vma_name(&tr->replay.mm, vma) : ""),
 		};
 	}
-	last->resident += rec->resident;
-	last->swapped += rec->swapped;
 	last->nr_runs += rec->nr_runs;
 	for (i = 0; i < rec->nr_runs; i++) {
 		map->runs = alloc_grow(map->runs, map->nr_runs, &map->cap_runs, sizeof(*map->runs));
@@ -103,7 +100,8 @@ static struct physmap *map_now(struct physmaps *maps, const struct trace *tr)
 		return map;
 	map_fini(&maps->before);
 	maps->before = *map;
-	*map = (struct physmap){ .is_known = true, .t = maps->t, .seq = tr->replay.seq };
+	*map = (struct physmap){ .is_known = true, .t = maps->t, .seq = tr->replay.seq,
+				 .kernel = maps->kernel };
 	memcpy(map->why, maps->why, sizeof(map->why));
 	maps->is_new = false;
 	return map;
@@ -116,7 +114,10 @@ void physmaps_record(struct physmaps *maps, struct trace *tr, const struct recor
 	if (rec->ev == TRACE_CHECKPOINT) {
 		snprintf(maps->why, sizeof(maps->why), "%s", rec->checkpoint.why);
 		maps->t = rec->t;
+		maps->kernel = (struct rec_figures){ 0 };
 		maps->is_new = true;
+	} else if (rec->ev == TRACE_MM) {
+		maps->kernel = rec->mm.kernel;
 	} else if (rec->ev == TRACE_TOPOLOGY) {
 		add_topology(map_now(maps, tr), &rec->topology);
 	} else if (rec->ev == TRACE_FRAMES) {
@@ -158,7 +159,7 @@ size_t physmap_first_run(const struct physmap *map, uint64_t addr)
 
 	while (lo < hi) {
 		mid = lo + (hi - lo) / 2;
-		if (map->runs[mid].va + map->runs[mid].pages * MM_PAGE_SIZE > addr)
+		if (rec_run_end(&map->runs[mid]) > addr)
 			hi = mid;
 		else
 			lo = mid + 1;

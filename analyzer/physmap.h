@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The pages behind the map at one checkpoint, as its topology, frames and frames_end lines tell them.
+ * The pages behind the map at one checkpoint, as its mm, topology, frames and frames_end lines tell them.
  *
  *     vmas:  | start end … |    as they were at the checkpoint, with names and flags of the replay
  *     runs:  | va pfn pages class | … by va, over all vmas
@@ -14,7 +14,6 @@ struct trace;
 
 struct phys_vma {
 	uint64_t start, end, vm_flags;
-	uint64_t resident, swapped;	/* pages */
 	bool own;			/* vmtrace's */
 	char *name;
 	size_t first_run, nr_runs;	/* in physmap.runs */
@@ -33,7 +32,7 @@ struct phys_node {
 
 struct phys_slab {
 	char *name;
-	uint64_t object_bytes, active, total;
+	uint64_t object_bytes;
 };
 
 struct physmap {
@@ -41,6 +40,7 @@ struct physmap {
 	bool pfn_visible;
 	char why[16];			/* the checkpoint's */
 	uint64_t t, seq;		/* seq: of the last call before it */
+	struct rec_figures kernel;	/* by its mm line; none known without one */
 
 	struct phys_vma *vmas;		/* by start */
 	size_t nr_vmas, cap_vmas;
@@ -63,9 +63,10 @@ struct physmap {
 /* The last checkpoint with frames, and the one before that. Zeroed at first. */
 struct physmaps {
 	struct physmap now, before;
-	char why[16];
+	char why[16];			/* of the checkpoint that is being read */
 	uint64_t t;
-	bool is_new;			/* a checkpoint began: its first line begins a new map */
+	struct rec_figures kernel;
+	bool is_new;			/* it began: its first line about pages begins a new map */
 };
 
 /* To be called for each record, in a view's record function. */

@@ -158,10 +158,15 @@ struct rec_run {
 	uint32_t class;			/* id of a page_class, 0: not told */
 };
 
+static inline uint64_t rec_run_end(const struct rec_run *run)
+{
+	return run->va + run->pages * MM_PAGE_SIZE;
+}
+
 struct rec_frames {
 	bool pfn_visible, own;
-	uint64_t start, end, resident, swapped, file, exclusive;
-	struct json_t *zones, *flags;	/* objects of numbers, or NULL */
+	uint64_t start, end;
+	uint64_t resident, swapped;	/* pages; page_classes_agree() */
 	struct rec_run *runs;		/* by va */
 	size_t nr_runs;
 };
@@ -172,17 +177,12 @@ struct rec_page_class {
 	bool has_kpageflags, has_mapcount, has_huge, huge;
 };
 
-enum {
-	REC_ORDERS = 16,
-	REC_ZONES = 4096,		/* more are refused: the kernel has 1,024 nodes of four or so */
-};
+enum { REC_ZONES = 4096 };		/* more are refused: the kernel has 1,024 nodes of four or so */
 
 struct rec_zone {
 	uint32_t node;
 	const char *zone;
 	uint64_t start_pfn, spanned, present, managed, free, min, low, high;
-	uint64_t buddy[REC_ORDERS];
-	unsigned int nr_orders;		/* 0: not known */
 };
 
 struct rec_node {
@@ -193,7 +193,7 @@ struct rec_node {
 
 struct rec_slab {
 	const char *name;
-	uint64_t object_bytes, active, total;
+	uint64_t object_bytes;
 };
 
 struct rec_topology {

@@ -5,7 +5,6 @@
 #include "fields.h"
 
 #include <errno.h>
-#include <string.h>
 
 #define NAME_FIGURE(name) [FIGURE_##name] = #name,
 const char *const rec_figure_names[NR_FIGURES] = { REC_FIGURES(NAME_FIGURE) };

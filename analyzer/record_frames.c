@@ -29,23 +29,14 @@ static const struct field node_fields[] = {
 
 static const struct field slab_fields[] = {
 	FIELD(struct rec_slab, object_bytes, 0, F_U64),
-	FIELD(struct rec_slab, active, OPTIONAL, F_U64),
-	FIELD(struct rec_slab, total, OPTIONAL, F_U64),
 };
 
 static int take_zone(struct decode *d, struct json_t *obj, struct rec_zone *zone)
 {
-	struct json_t *buddy = js_get(obj, "buddy");
-
 	if (TAKE(d, obj, "zones[]", zone_fields, zone))
 		return -EINVAL;
 	if (zone->spanned > UINT64_MAX - zone->start_pfn)
 		return bad(d->err, "a zone ends beyond all frames");
-	for (zone->nr_orders = 0; zone->nr_orders < js_len(buddy) && zone->nr_orders < REC_ORDERS;
-	     zone->nr_orders++) {
-		if (js_u64(js_at(buddy, zone->nr_orders), &zone->buddy[zone->nr_orders]))
-			return bad(d->err, "buddy[%u] is no number", zone->nr_orders);
-	}
 	return 0;
 }
 
@@ -121,16 +112,13 @@ int decode_page_class(struct decode *d, struct record *rec)
 	return TAKE(d, d->doc, "", class_fields, c);
 }
 
+/* What else the line counts, its runs tell by class and frame. */
 static const struct field frames_fields[] = {
 	FIELD(struct rec_frames, start, 0, F_HEX),
 	FIELD(struct rec_frames, end, 0, F_HEX),
 	FIELD(struct rec_frames, own, OPTIONAL, F_BOOL),
 	FIELD(struct rec_frames, resident, 0, F_U64),
 	FIELD(struct rec_frames, swapped, OPTIONAL, F_U64),
-	FIELD(struct rec_frames, file, OPTIONAL, F_U64),
-	FIELD(struct rec_frames, exclusive, OPTIONAL, F_U64),
-	FIELD(struct rec_frames, zones, OPTIONAL, F_NUMBERS),
-	FIELD(struct rec_frames, flags, OPTIONAL, F_NUMBERS),
 };
 
 enum { RUN_GAP, RUN_STEP, RUN_PAGES, RUN_CLASS, RUN_ELEMENTS };
@@ -183,7 +171,7 @@ int decode_frames(struct decode *d, struct record *rec)
 	for (i = 0; i < f->nr_runs; i++) {
 		if (take_run(js_at(runs, i), f, &last, &f->runs[i]))
 			return bad(d->err, "runs[%zu] is not [gap, step, pages, class] within the range", i);
-		last.va = f->runs[i].va + f->runs[i].pages * MM_PAGE_SIZE;
+		last.va = rec_run_end(&f->runs[i]);
 		last.pfn = f->runs[i].pfn + f->runs[i].pages;
 		last.class = f->runs[i].class;
 	}

@@ -2,10 +2,7 @@
 #include "report.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <string.h>
-
-#include "json.h"
 
 static void setup(struct trace *tr, const struct view *view, const struct options *opt, FILE *out)
 {
@@ -86,6 +83,9 @@ static int take_record(struct trace *tr, const struct record *rec)
 		stacks_add(&tr->stacks, &rec->stack);
 	} else if (rec->ev == TRACE_PAGE_CLASS) {
 		page_classes_add(&tr->classes, &rec->page_class);
+	} else if (rec->ev == TRACE_FRAMES && !page_classes_agree(&tr->classes, &rec->frames)) {
+		return reader_fail(&tr->reader, rec->line,
+				   "frames: resident and swapped are not what the runs add up to");
 	}
 	if (tr->view->flags & VIEW_HEAP)
 		heap_locate(&tr->heap, rec);

@@ -77,7 +77,7 @@ enum {
 /**
  * struct view - One way to look at a trace.
  * @takes:  the options it has beside the general ones, letters of main.c's table.
- * @with_by: the view that takes its place with --by, or NULL.
+ * @with_by: the view that takes its place with --by, or NULL; @brief and @help are about both.
  * @takes_by: what that can be, bits by enum heap_by; 0: anything.
  * @start:  state for one trace; may run the trace on its own (VIEW_AGAIN).
  * @stop:   whether the trace ends for this view before @rec.

@@ -7,7 +7,6 @@
 #include "alloc.h"
 #include "frames_by.h"
 #include "frames_view.h"
-#include "json.h"
 
 static void *frames_start(struct trace *tr)
 {
@@ -19,13 +18,6 @@ static void frames_record(struct trace *tr, void *state, const struct record *re
 {
 	struct frames_view *v = state;
 
-	if (rec->ev == TRACE_CHECKPOINT)
-		v->latest = (struct rec_figures){ 0 };
-	else if (rec->ev == TRACE_MM)
-		v->latest = rec->mm.kernel;
-	else if (rec->ev == TRACE_TOPOLOGY || rec->ev == TRACE_FRAMES ||
-		 rec->ev == TRACE_FRAMES_END)
-		v->kernel = v->latest;
 	physmaps_record(&v->maps, tr, rec);
 }
 
@@ -105,9 +97,10 @@ static void frames_free(void *state)
 const struct view view_frames = {
 	.name = "frames",
 	.brief = "the physical memory behind each mapping at the last checkpoint",
-	.help = "  --limit N        the N largest mappings (10, with --json 10000; 0: all)\n"
-		"  --own            show vmtrace's mappings one by one (--json: always)\n"
-		FRAMES_BY_HELP,
+	.help = "  --by WHAT        who owns the pages instead, by stack, module, function or thread\n"
+		"  --limit N        the N largest mappings (10, with --json 10000), or owners (20);\n"
+		"                   0: all\n"
+		"  --own            show vmtrace's mappings one by one (--json: always; not with --by)\n",
 	.takes = "lo",
 	.with_by = &view_frames_by,
 	.start = frames_start,

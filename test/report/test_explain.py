@@ -56,14 +56,27 @@ def mmap(seq, addr, length, prot=3, flags=0x32, **more):
                               "fd": -1, "offset": 0}, hex(addr), **more)
 
 
+def counted(classes, runs):
+    """What a line of these runs counts, @classes by number."""
+    counts = {"resident": 0, "swapped": 0}
+    for _, _, pages, number in runs:
+        pagemap = int(classes.get(number, {"pagemap": "0x0"})["pagemap"], 16)
+        if pagemap & PRESENT:
+            counts["resident"] += pages
+        elif pagemap & SWAPPED:
+            counts["swapped"] += pages
+    return counts
+
+
 def checkpoint(t, why, classes, frames):
     """@frames: (start, end, runs)"""
+    classes = dict(classes)
     return [{"ev": "checkpoint", "t": t, "why": why},
             {"ev": "topology", "t": t, "zones": [
                 {"node": 1, "zone": "Normal", "start_pfn": 0x1000, "spanned": 0x100000}]},
-            *({"ev": "page_class", "t": t, "id": i, **c} for i, c in classes),
-            *({"ev": "frames", "t": t, "start": hex(start), "end": hex(end), "resident": 0,
-               "runs": runs, "pfn": "visible"} for start, end, runs in frames),
+            *({"ev": "page_class", "t": t, "id": i, **c} for i, c in classes.items()),
+            *({"ev": "frames", "t": t, "start": hex(start), "end": hex(end), "runs": runs,
+               "pfn": "visible", **counted(classes, runs)} for start, end, runs in frames),
             {"ev": "frames_end", "t": t, "resident": 0, "swapped": 0}]
 
 

@@ -156,6 +156,7 @@ class Trace:
             "ev": "frames", "t": t, "pfn": "visible" if visible else "hidden", "start": hex(start),
             "end": hex(end), **({"own": True} if own else {}),
             "resident": sum(bool(c.pagemap & PRESENT) for _, c, _ in pages),
+            "swapped": sum(c.kind == "swap" for _, c, _ in pages),
             "runs": runs_of(start, pages, self.numbers)})
 
 
@@ -547,7 +548,7 @@ def hostile(report):
     trace = Trace(VMAS).checkpoint(demo(), zones=ZONES)
     last = trace.lines.pop()
     line = {"ev": "frames", "t": 1000, "pfn": "visible", "start": hex(MAIN.start),
-            "end": hex(MAIN.end), "resident": 1, "runs": [[0, 1, 2, 1]]}
+            "end": hex(MAIN.end), "resident": 2, "runs": [[0, 1, 2, 1]]}
 
     def with_lines(*more):
         return trace.lines + [json.loads(json.dumps({**line, **m})) for m in more] + [last]
@@ -568,11 +569,18 @@ def hostile(report):
     expect_equal("untold     5 pages" in text, True, "unknown classes: text")
     top = {"start": "0x7fff00000000", "end": "0xfffffffffffff000"}
     nr = (0xfffffffffffff000 - 0x7fff00000000) // PAGE
-    got, _ = fine("nearly all of the address space", {**top, "resident": 2**63 - 1,
+    got, _ = fine("nearly all of the address space", {**top, "resident": nr,
                                                       "runs": [[0, 2**63 - 1, nr, 2]]})
     expect_equal(got["vmas"][-1]["resident_bytes"], min(nr * PAGE, 2**63 - 1),
                  "nearly all")
-    fine("a step below 0", {**top, "runs": [[0, -2**63, 1, 2], [0, -2**63, 1], [5]]})
+    fine("a step below 0", {**top, "resident": 3, "runs": [[0, -2**63, 1, 2], [0, -2**63, 1], [5]]})
+    for counts in {"resident": 1}, {"resident": 3}, {"swapped": 1}, {"resident": 2**63 - 1}:
+        done = report.run(with_lines(counts), "frames", "--json")
+        expect_equal((done.returncode, done.stderr), (
+            2, f"vmtrace-report: trace.json:{len(trace.lines) + 1}: frames: "
+               "resident and swapped are not what the runs add up to\n"), f"{counts}")
+    for counts in {"resident": 0}, {"resident": 2, "swapped": 3}, {"swapped": 5, "resident": 0}:
+        fine("of a class that was not told", {**top, **counts, "runs": [[0, 5, 5, 0]]})
     for what, runs in {"past the end": [[0x3fff, 1, 2, 1]], "empty": [[0, 1, 0, 1]],
                        "overflow": [[2**63 - 1, 1, 1, 1]], "too many pages": [[0, 0, 2**63 - 1, 1]],
                        "fraction": [[0, 1.5]], "nothing": [[]], "too much": [[0, 1, 1, 1, 1]],

@@ -343,12 +343,16 @@ def shared(gate):
                {"pagemap": "0x0400000000000000"},  # a guard page
                {"pagemap": "0xa000000000000000"}]  # a file's
 
+    anon, huge, swap, guard, file = range(3, 8)
+
     def resident(*lines_of_runs, known=classes):
         told = [{"ev": "page_class", "t": 7003, "id": 3 + i, **c} for i, c in enumerate(known)]
         at_line = start
         for size, runs in lines_of_runs:
             told.append({"ev": "frames", "t": 7003, "pfn": "hidden", "start": hex(at_line),
-                         "end": hex(at_line + size), "resident": 600, "runs": runs})
+                         "end": hex(at_line + size), "runs": runs,
+                         "resident": sum(run[2] for run in runs if run[3] in (anon, huge, file)),
+                         "swapped": sum(run[2] for run in runs if run[3] == swap)})
             at_line += size
         gate.write("trace.json", "\n".join([*lines[:at], *calls, *lines[at:last],
                                             *map(json.dumps, told), *lines[last:]]) + "\n")
@@ -357,7 +361,6 @@ def shared(gate):
         return [(r["origin"], r.get("resident", 0) // 4096, r.get("huge", 0) // 4096)
                 for r in regions if r["bytes"] == half]
 
-    anon, huge, swap, guard, file = range(3, 8)
     runs = [[1, 0x77, 80, anon], [943, 0x329, 512, huge], [0, 0, 8, anon]]
     expect_equal(resident((2 * half, runs)), [("app", 80, 0), ("raw", 520, 512)], "with frames")
     expect_equal(resident((half, runs[:1]), (half, [[0, 0, 8, anon]])),

@@ -11,6 +11,7 @@ The schema chooses by `ev`; here a validator is built once for each kind, so tha
 against its own kind only.
 """
 import argparse
+import collections
 import json
 import pathlib
 import sys
@@ -57,6 +58,15 @@ def flags_fit(flags, perms):
     return all((letter in perms) == bool(flags & bit) for bit, letter in VISIBLE_FLAGS.items())
 
 
+def entry_of(pagemap):
+    """By the bits of /proc/self/pagemap, 58 for a guard page; None: the class was not told."""
+    if pagemap is None:
+        return "untold"
+    if pagemap >> 63:
+        return "resident"
+    return "swapped" if pagemap >> 62 and not pagemap >> 58 & 1 else "guard"
+
+
 class Trace:
     """The rules between the lines of one trace."""
 
@@ -70,6 +80,7 @@ class Trace:
         self.heap_stacks = {}
         self.heap_times = {}
         self.verify_checks = 0
+        self.pagemaps = {}
 
     def header(self, record):
         if self.records != 1:
@@ -143,6 +154,19 @@ class Trace:
             ends = [int(bound, 16) for vma in record[side] for bound in vma[:2]]
             if ends != sorted(ends):
                 yield f"{side} is not in address order"
+
+    def page_class(self, record):
+        self.pagemaps[record["id"]] = int(record["pagemap"], 16)
+        return ()
+
+    def frames(self, record):
+        pages, number = collections.Counter(), 0
+        for run in record["runs"]:
+            number = run[3] if len(run) > 3 else number
+            pages[entry_of(self.pagemaps.get(number))] += run[2] if len(run) > 2 else 1
+        more = [record.get(entry, 0) - pages[entry] for entry in ("resident", "swapped")]
+        if min(more) < 0 or sum(more) > pages["untold"]:
+            yield "resident and swapped are not what the runs add up to"
 
     def take(self, record):
         """Faults of a record that fits the schema."""
