@@ -329,6 +329,17 @@ def gate_tree(bench):
 
 
 @case
+def gate_partial(bench):
+    """A damaged trace of the tree is left out, if that is asked for."""
+    spoil = "echo '{\"ev\":\"call\"}' >$(echo $TMPDIR/vmtrace-check.*)/0.json"
+    for options, status in ([], UNUSABLE), (["--partial"], 0):
+        result = gate(bench, options, "--", "/bin/sh", "-c", spoil)
+        lines = result.stderr.decode().splitlines()
+        expect_equal((result.status, len(lines)), (status, 1), f"with {options}: {lines}")
+        expect("/0.json:1: " in lines[0], f"the trace that is damaged: {lines}")
+
+
+@case
 def schemas(bench):
     """Layouts of real programs, and the built-in rules, are what the schemas say."""
     for name in "python", "gcc":
