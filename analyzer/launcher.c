@@ -121,6 +121,11 @@ static bool take_setting(struct options *options, int value)
 		fprintf(stderr, "vmtrace: check records into a temporary file; it has no --output\n");
 		return false;
 	}
+	if (setting == &settings[0] && strcmp(optarg, "-") == 0) {
+		fprintf(stderr, "vmtrace: --output: standard output is the program's; fd:N is a descriptor, "
+				"./- a file\n");
+		return false;
+	}
 	return setenv(setting->variable, optarg, 1) == 0;
 }
 

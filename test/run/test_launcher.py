@@ -98,6 +98,7 @@ def found_library(bench):
 @case
 def usage(bench):
     for argv, status, word in (([], REFUSED, b"no program"), (["--nonsense"], REFUSED, b"nonsense"),
+                               (["-o", "-", TRUE], REFUSED, b"standard output"),
                                (["--library", "/nonexistent.so", TRUE], REFUSED, b"nonexistent")):
         result = bench.run([bench.launcher, *argv])
         expect_equal((result.status, result.stdout), (status, b""), f"vmtrace {argv}")
