@@ -234,7 +234,7 @@ static void lose(const struct text *text, const char *call, uint64_t count, bool
 {
 	lock_note_handler();
 	recorder_lost("site", call, count);
-	if (tell && !config.quiet)
+	if (tell)
 		config_warn("no system call to patch in ", text->name, ": ", call,
 			    "; its changes are not captured", NULL);
 }
