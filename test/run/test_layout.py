@@ -350,6 +350,25 @@ def schemas(bench):
                      json.loads(bench.report("check", "--print-rules", name)))
 
 
+@case
+def same_bytes(bench):
+    """The same traces, read again: by a process whose memory, time zone and folder are others."""
+    for name in "sqlite", "gcc":
+        traces = record(bench, STABLE[name](bench))
+        first = bench.report("layout", *traces)
+        for extra in ({}, {"MALLOC_PERTURB_": "85"}, {"MALLOC_PERTURB_": "170", "TZ": "Asia/Tokyo", "LANG": "C"},
+                      {"MALLOC_MMAP_THRESHOLD_": "1", "MALLOC_TOP_PAD_": "1"}):
+            done = subprocess.run([bench.report_program, "layout", *traces], capture_output=True, check=True,
+                                  timeout=harness.TIMEOUT_S, env=bench.environment(extra), cwd="/")
+            expect_equal(done.stdout, first, f"layout of {name} with {extra}")
+        layout = bench.tmp / "layout.json"
+        layout.write_bytes(first)
+        expect_equal(bench.report("layout", layout), first, f"a layout of the layout of {name}")
+        backwards = json.loads(bench.report("layout", *reversed(traces)))
+        expect_equal([one["name"] for one in backwards["programs"]],
+                     [one["name"] for one in json.loads(first)["programs"]], "programs, by name")
+
+
 def is_fine(bench, trace):
     """A layout, or one line and status 2: never a crash, never control characters."""
     done = subprocess.run([bench.report_program, "layout", "--no-symbols", trace],
