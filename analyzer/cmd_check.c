@@ -29,8 +29,8 @@ static const char help[] =
 	"  --strict            warnings fail, too\n"
 	"  --json              print JSON\n"
 	"  --github            print annotations for a GitHub workflow\n"
-	"  --junit FILE        write JUnit's XML, too\n"
-	"  --sarif FILE        write SARIF, too\n"
+	"  --junit FILE        write JUnit's XML, too; to -: print it instead of text\n"
+	"  --sarif FILE        write SARIF, too; to -: print it instead of text\n"
 	"  --partial           of damaged traces take what could be read; leave out the others\n"
 	"  --no-symbols        open no other files: call stacks stay modules\n"
 	"  --print-rules SET   print a built-in set, default or hardening\n"
@@ -128,6 +128,24 @@ static void take_switch(struct gate *g, int c)
 	g->ctx.is_strict |= c == 'S';
 }
 
+static bool is_stdio(const char *path)
+{
+	return path && !strcmp(path, "-");
+}
+
+/* What was asked for must have one place each to go to. */
+static int refuse_outputs(const struct gate *g)
+{
+	if (g->update && !g->ctx.baseline)
+		return unusable("check: --update wants a --baseline to write to");
+	if (g->update && is_stdio(g->ctx.baseline))
+		return unusable("check: --update can't write to standard input (see layout --help)");
+	if (g->json + g->github + is_stdio(g->junit) + is_stdio(g->sarif) > 1)
+		return unusable("check: --json, --github, --junit - and --sarif - all want the output: "
+				"one of them can have it");
+	return EXIT_OK;
+}
+
 static int parse(struct gate *g, int argc, char **argv)
 {
 	int c, status = EXIT_OK;
@@ -143,11 +161,8 @@ static int parse(struct gate *g, int argc, char **argv)
 		return status;
 	if (optind == argc)
 		return command_misused(0, argv);
-	if (g->update && !g->ctx.baseline)
-		return unusable("check: --update wants a --baseline to write to");
-	if (g->json && g->github)
-		return unusable("check: --json and --github both want the output");
-	if (!g->has_rules)
+	status = refuse_outputs(g);
+	if (status == EXIT_OK && !g->has_rules)
 		status = add_rules(g, "default");
 	if (g->is_complete)
 		rules_set_severity(&g->rules, RULE_INCOMPLETE, SEVERITY_ERROR);
@@ -273,7 +288,7 @@ static void print_layout(FILE *out, const void *arg)
 static int write_file(const char *path, void (*print)(FILE *, const void *), const void *arg)
 {
 	char err[1024];
-	int ret = path ? replace_file(path, print, arg) : 0;
+	int ret = path && !is_stdio(path) ? replace_file(path, print, arg) : 0;
 
 	if (!ret)
 		return EXIT_OK;
@@ -292,6 +307,10 @@ static int write_all(const struct gate *g, const struct check *check)
 		return EXIT_UNUSABLE;
 	if (g->json)
 		check_json(check, &g->ctx, stdout);
+	else if (is_stdio(g->junit))
+		check_junit(check, &g->ctx, stdout);
+	else if (is_stdio(g->sarif))
+		check_sarif(check, &g->ctx, stdout);
 	else
 		check_text(check, &g->ctx, stdout);
 	if (g->github)

@@ -29,7 +29,7 @@
 #include "target.h"
 
 #define EXIT_REFUSED 2
-#define EXIT_NOT_LOADED 125
+#define EXIT_UNTRACED 125
 /* The pipe's write end in the program: far above what programs use and expect. */
 #define HANDSHAKE_FD 500
 
@@ -66,6 +66,7 @@ struct options {
 /* What came through the pipe. */
 struct handshake {
 	bool is_loaded;
+	bool is_untraced;	/* loaded, but it could not make a trace */
 	int exec_errno; /* not 0: execvp() failed */
 	pid_t pid;
 	char file[PATH_MAX]; /* empty: nothing is written, or not to a file */
@@ -82,7 +83,7 @@ static void usage(FILE *out)
 		fprintf(out, "  %s--%s=%s\n\t\t%s (%s)\n", i == 0 ? "-o, " : "    ",
 			settings[i].option, settings[i].values, settings[i].help,
 			settings[i].variable);
-	fprintf(out, "  -q, --quiet\n\t\tno line at start and end (VMTRACE_QUIET)\n"
+	fprintf(out, "  -q, --quiet\n\t\tonly errors, no line at start and end (VMTRACE_QUIET=errors)\n"
 		     "      --report[=VIEW]\n\t\trun vmtrace-report on the trace afterwards\n"
 		     "      --library=FILE\n\t\tthe libvmtrace.so to preload\n"
 		     "  -h, --help\n  -V, --version\n\n"
@@ -121,6 +122,11 @@ static bool take_setting(struct options *options, int value)
 		fprintf(stderr, "vmtrace: check records into a temporary file; it has no --output\n");
 		return false;
 	}
+	if (setting == &settings[0] && strcmp(optarg, "-") == 0) {
+		fprintf(stderr, "vmtrace: --output: standard output is the program's; fd:N is a descriptor, "
+				"./- a file\n");
+		return false;
+	}
 	return setenv(setting->variable, optarg, 1) == 0;
 }
 
@@ -145,7 +151,7 @@ static struct options parse_options(int argc, char **argv)
 			good = take_setting(&options, OPTION_SETTING);
 			break;
 		case 'q':
-			setenv("VMTRACE_QUIET", "1", 1);
+			setenv("VMTRACE_QUIET", "errors", 1);
 			break;
 		case OPTION_REPORT:
 			options.report = true;
@@ -273,6 +279,7 @@ static struct handshake handshake_read(int fd)
 	line[length < 0 ? 0 : length] = '\0';
 	if (sscanf(line, "exec %d", &shake.exec_errno) == 1)
 		return shake;
+	shake.is_untraced = strncmp(line, "untraced ", 9) == 0;
 	newline = strchr(line, '\n');
 	if (!newline || sscanf(line, "vmtrace %d%n", &pid, &at) != 1)
 		return shake;
@@ -476,10 +483,14 @@ static int record(const struct options *options, const char *library)
 			strerror(error < 0 ? -error : shake.exec_errno));
 		return EXIT_REFUSED;
 	}
+	if (shake.is_untraced) {
+		fprintf(stderr, "vmtrace: %s ran untraced: nothing was recorded\n", options->argv[0]);
+		return EXIT_UNTRACED;
+	}
 	if (!shake.is_loaded) {
 		fprintf(stderr, "vmtrace: %s ran without %s: nothing was recorded\n",
 			options->argv[0], library);
-		return EXIT_NOT_LOADED;
+		return EXIT_UNTRACED;
 	}
 	if (WIFSIGNALED(status) && *shake.file && shake.pid == pid)
 		trace_add_end(shake.file, WTERMSIG(status), ended_ns);

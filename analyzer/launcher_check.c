@@ -18,7 +18,8 @@ const struct option check_options[CHECK_NR_OPTIONS] = {
 	{"sarif", required_argument, NULL, 4}, {"json", no_argument, NULL, 5},
 	{"github", no_argument, NULL, 6}, {"update", no_argument, NULL, 7},
 	{"require-complete", no_argument, NULL, 8}, {"strict", no_argument, NULL, 9},
-	{"no-symbols", no_argument, NULL, 10}, {"exit-status", required_argument, NULL, 11},
+	{"no-symbols", no_argument, NULL, 10}, {"partial", no_argument, NULL, 11},
+	{"exit-status", required_argument, NULL, OPTION_EXIT_STATUS},
 };
 
 const char check_help[] =
@@ -26,7 +27,8 @@ const char check_help[] =
 	"Runs PROGRAM, records it into a temporary trace and compares its memory layout with a\n"
 	"baseline and with rules. Takes vmtrace's options but --output and --report, and\n\n"
 	"  --baseline=FILE --rules=FILE|default|hardening --tolerance=PERCENT --update\n"
-	"  --require-complete --strict --json --junit=FILE --sarif=FILE --github --no-symbols\n"
+	"  --require-complete --strict --json --junit=FILE --sarif=FILE --github --partial\n"
+	"  --no-symbols\n"
 	"\t\tas vmtrace-report check\n"
 	"  --exit-status=N\n\t\texit status of a regression, to tell it from the program's own (1)\n\n"
 	"Exit status: the program's if that is not 0, or 128 and the signal it died of, and nothing\n"

@@ -10,7 +10,7 @@
 #include <signal.h>
 #include <stdbool.h>
 
-enum { CHECK_ARGS_MAX = 64, CHECK_NR_OPTIONS = 12 };
+enum { CHECK_ARGS_MAX = 64, CHECK_NR_OPTIONS = 13 };
 
 struct check {
 	bool is_wanted;
@@ -20,7 +20,7 @@ struct check {
 	char folder[PATH_MAX];		/* "": none was made */
 };
 
-/* vmtrace-report check's options that are passed on, beside --exit-status; val is an index from @first. */
+/* All options by which vmtrace-report check judges and tells, then --exit-status; val is the index. */
 extern const struct option check_options[CHECK_NR_OPTIONS];
 extern const char check_help[];
 

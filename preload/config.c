@@ -12,13 +12,11 @@
 
 struct config config;
 
-void config_warn(const char *word, ...)
+static void say(const char *word, va_list ap)
 {
 	char line[1024] = "vmtrace: ";
 	size_t len = strlen(line), n;
-	va_list ap;
 
-	va_start(ap, word);
 	for (; word; word = va_arg(ap, const char *)) {
 		n = strlen(word);
 		if (n > sizeof(line) - 1 - len)
@@ -26,9 +24,28 @@ void config_warn(const char *word, ...)
 		memcpy(line + len, word, n);
 		len += n;
 	}
-	va_end(ap);
 	line[len++] = '\n';
 	(void)sys_write(2, line, len);
+}
+
+void config_error(const char *word, ...)
+{
+	va_list ap;
+
+	va_start(ap, word);
+	if (config.quiet < QUIET_ALL)
+		say(word, ap);
+	va_end(ap);
+}
+
+void config_warn(const char *word, ...)
+{
+	va_list ap;
+
+	va_start(ap, word);
+	if (config.quiet < QUIET_ERRORS)
+		say(word, ap);
+	va_end(ap);
 }
 
 /* A whole decimal number in [min, max]. */
@@ -55,7 +72,7 @@ static bool set_out(struct config *c, const char *value)
 {
 	size_t len = strlen(value);
 
-	if (!len || len >= sizeof(c->out))
+	if (!len || len >= sizeof(c->out) || !strcmp(value, "-"))
 		return false;
 	memcpy(c->out, value, len + 1);
 	return true;
@@ -161,8 +178,9 @@ static bool set_follow(struct config *c, const char *value)
 
 static bool set_quiet(struct config *c, const char *value)
 {
-	c->quiet = !strcmp(value, "1");
-	return c->quiet || !strcmp(value, "0");
+	c->quiet = !strcmp(value, "1") ? QUIET_ALL :
+		   !strcmp(value, "errors") ? QUIET_ERRORS : QUIET_NOT;
+	return c->quiet != QUIET_NOT || !strcmp(value, "0");
 }
 
 static bool set_handshake(struct config *c, const char *value)
@@ -189,13 +207,14 @@ static const struct variable {
 	{ "VMTRACE_FRAMES", set_frames, "off, final or checkpoint" },
 	{ "VMTRACE_CHECKPOINT", set_checkpoint, "seconds, SIGUSR1 or SIGUSR2" },
 	{ "VMTRACE_FOLLOW", set_follow, "all or none" },
-	{ "VMTRACE_QUIET", set_quiet, "0 or 1" },
+	{ "VMTRACE_QUIET", set_quiet, "0, errors or 1" },
 	{ "VMTRACE_HANDSHAKE", set_handshake, "fd:N" },
 };
 
 static void read_variable(struct config *c, const char *entry)
 {
 	const char *value = strchr(entry, '=');
+	char name[64] = "";
 	size_t i, len;
 
 	if (!value || value[1] == '\0')
@@ -204,17 +223,13 @@ static void read_variable(struct config *c, const char *entry)
 	for (i = 0; i < sizeof(variables) / sizeof(variables[0]); i++) {
 		if (strlen(variables[i].name) != len || strncmp(variables[i].name, entry, len))
 			continue;
-		if (!variables[i].set(c, value + 1) && !c->quiet)
-			config_warn(variables[i].name, "='", value + 1, "': not ",
-				    variables[i].wants, "; the default is used", NULL);
+		if (!variables[i].set(c, value + 1))
+			config_error(variables[i].name, "='", value + 1, "': not ",
+				     variables[i].wants, "; the default is used", NULL);
 		return;
 	}
-	if (!c->quiet) {
-		char name[64] = "";
-
-		memcpy(name, entry, len < sizeof(name) - 1 ? len : sizeof(name) - 1);
-		config_warn(name, ": no such setting; ignored", NULL);
-	}
+	memcpy(name, entry, len < sizeof(name) - 1 ? len : sizeof(name) - 1);
+	config_error(name, ": no such setting; ignored", NULL);
 }
 
 void config_read(struct config *c, char **envp)
@@ -235,8 +250,8 @@ void config_read(struct config *c, char **envp)
 	};
 	/* Quiet first: it decides whether the others may speak. */
 	for (i = 0; envp && envp[i]; i++) {
-		if (!strcmp(envp[i], "VMTRACE_QUIET=1"))
-			c->quiet = true;
+		if (!strncmp(envp[i], "VMTRACE_QUIET=", 14))
+			(void)set_quiet(c, envp[i] + 14);
 	}
 	for (i = 0; envp && envp[i]; i++) {
 		if (!strncmp(envp[i], "VMTRACE_", 8))

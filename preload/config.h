@@ -11,6 +11,8 @@
 
 enum config_tier { TIER_SYMBOLS, TIER_LIBC, TIER_ALL };
 enum config_verify { VERIFY_OFF, VERIFY_FINAL, VERIFY_CHECKPOINT, VERIFY_EVERY };
+/* Of the lines on stderr: all; those without which nobody would know that it is not as asked; none. */
+enum config_quiet { QUIET_NOT, QUIET_ERRORS, QUIET_ALL };
 enum config_frames { FRAMES_OFF, FRAMES_FINAL, FRAMES_CHECKPOINT };
 
 struct config {
@@ -27,7 +29,7 @@ struct config {
 	uint32_t checkpoint_seconds;	/* 0: none */
 	int checkpoint_signal;		/* 0: none */
 	bool follow;
-	bool quiet;
+	enum config_quiet quiet;
 	int handshake_fd;		/* VMTRACE_HANDSHAKE, the launcher's pipe; -1: none */
 };
 
@@ -41,7 +43,11 @@ void config_read(struct config *ret_config, char **envp);
 
 const char *config_tier_name(enum config_tier tier);
 
-/* "vmtrace: ", the words given (NULL ends them), a newline: one write to stderr. */
+/*
+ * "vmtrace: ", the words given (NULL ends them), a newline: one write to stderr. An error is no trace, or
+ * a setting that is not obeyed; a warning stands in the trace, too.
+ */
+void config_error(const char *word, ...);
 void config_warn(const char *word, ...);
 
 extern struct config config;

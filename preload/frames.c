@@ -17,6 +17,7 @@
 #include "frames.h"
 
 #include <linux/kernel-page-flags.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -448,7 +449,8 @@ bool frames_prepare(void)
 	if (!buf)
 		buf = arena_alloc(sizeof(*buf));
 	if (buf)
-		sys_touch(buf, sizeof(*buf));
+		sys_touch(buf, pagemap_has_pfns() ? sizeof(*buf) :
+						    offsetof(struct buffers, block.flags));
 	recorder_populate();
 	frame_line_reset();
 	if (buf && page_classes_prepare())

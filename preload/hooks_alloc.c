@@ -224,8 +224,7 @@ static const struct bind binds[] = {
 
 void hooks_alloc_init(void)
 {
-	if (config.heap && !bind_hooks("malloc", binds, sizeof(binds) / sizeof(binds[0])) &&
-	    !config.quiet)
+	if (config.heap && !bind_hooks("malloc", binds, sizeof(binds) / sizeof(binds[0])))
 		config_warn("/proc/self/mem can't be written; C++'s operators of this program's "
 			    "allocator are not recorded", NULL);
 }

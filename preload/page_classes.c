@@ -13,6 +13,7 @@
 
 #define CLASSES_MAX 4096u
 #define SLOTS (CLASSES_MAX * 2)
+#define CLASSES_AHEAD 128u	/* put in place before a scan; few programs have 60 */
 #define LINE_MAX 256u		/* bytes of one line; the longest has 160 */
 
 static struct table {
@@ -30,11 +31,15 @@ void page_classes_reset(void)
 
 bool page_classes_prepare(void)
 {
+	unsigned int nr = nr_classes + CLASSES_AHEAD;
+
 	if (!table)
 		table = arena_alloc(sizeof(*table));
-	if (table)
-		sys_touch(table, sizeof(*table));
-	return table;
+	if (!table)
+		return false;
+	sys_touch(table->list, (nr < CLASSES_MAX ? nr : CLASSES_MAX) * sizeof(*table->list));
+	sys_touch(table->slots, sizeof(table->slots));
+	return true;
 }
 
 static unsigned int hash(const struct page_class *c)

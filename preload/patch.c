@@ -234,9 +234,19 @@ static void lose(const struct text *text, const char *call, uint64_t count, bool
 {
 	lock_note_handler();
 	recorder_lost("site", call, count);
-	if (tell && !config.quiet)
+	if (tell)
 		config_warn("no system call to patch in ", text->name, ": ", call,
 			    "; its changes are not captured", NULL);
+}
+
+/* The next instruction from @at on, or NULL. For two bytes memmem() takes six times as long. */
+static uint8_t *find_syscall(uint8_t *at, uint8_t *end)
+{
+	while (++at < end && (at = memchr(at, SYSCALL_OPCODE[1], (size_t)(end - at)))) {
+		if (at[-1] == SYSCALL_OPCODE[0])
+			return at - 1;
+	}
+	return NULL;
 }
 
 static void patch_text(int mem, unsigned int text)
@@ -250,7 +260,7 @@ static void patch_text(int mem, unsigned int text)
 	int k;
 
 	/* The two bytes of the instruction, then what stands in front of them. */
-	for (at += JUMP_BYTES; (hit = memmem(at, (size_t)(end - at), SYSCALL_OPCODE, 2)); at = hit + 2) {
+	for (at += JUMP_BYTES; (hit = find_syscall(at, end)); at = hit + 2) {
 		k = find_wanted(hit - JUMP_BYTES);
 		if (k >= 0 && patch_site(mem, hit - JUMP_BYTES, &wanted[k], text)) {
 			nr_found[text][k]++;

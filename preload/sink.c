@@ -97,8 +97,7 @@ const char *sink_why(void)
 
 static int fail(const char *what, const char *path, int err)
 {
-	if (!config.quiet)
-		config_warn(what, path, ": ", errname(-err), "; the program runs untraced", NULL);
+	config_error(what, path, ": ", errname(-err), "; the program runs untraced", NULL);
 	return err;
 }
 
@@ -363,8 +362,8 @@ static void begin_packed(void)
 	size_t at;
 
 	sink.is_packed = zsink_is_built_in();
-	if (!sink.is_packed && !config.quiet)
-		config_warn(sink.path, ": built without zstd; it is not compressed", NULL);
+	if (!sink.is_packed)
+		config_error(sink.path, ": built without zstd; it is not compressed", NULL);
 	if (!sink.is_packed || !sink.is_file)
 		return;
 	for (at = 0; at < sizeof(filler); at += FILLER_PAGE)

@@ -242,11 +242,14 @@ static void drop_variable(char **envp, const char *name)
 	*to = NULL;
 }
 
-static void shake_hands(char **envp)
+/* @is_traced: false: there will be no trace. */
+static void shake_hands(char **envp, bool is_traced)
 {
+	const char *word = is_traced ? "vmtrace " : "untraced ";
+	const char *path = is_traced ? sink_path() : "";
+	size_t n = strlen(word), len = strlen(path);
+	char line[CONFIG_PATH_MAX + 64];
 	struct stat st;
-	char line[CONFIG_PATH_MAX + 64] = "vmtrace ";
-	size_t n = strlen(line), len = strlen(sink_path());
 
 	if (config.handshake_fd < 0)
 		return;
@@ -254,9 +257,10 @@ static void shake_hands(char **envp)
 	drop_variable(envp, "VMTRACE_HANDSHAKE=");
 	if (sys_fstat(config.handshake_fd, &st) || !S_ISFIFO(st.st_mode))
 		return;
+	memcpy(line, word, n);
 	n += jsonw_put_num(line + n, sys_getpid());
 	line[n++] = ' ';
-	memcpy(line + n, sink_path(), len);
+	memcpy(line + n, path, len);
 	n += len;
 	line[n++] = '\n';
 	(void)sys_write(config.handshake_fd, line, n);
@@ -287,7 +291,7 @@ static void start_line(void)
 {
 	struct termios tio;
 
-	speaks = !config.quiet && !sys_ioctl(2, TCGETS, &tio);
+	speaks = config.quiet == QUIET_NOT && !sys_ioctl(2, TCGETS, &tio);
 	if (speaks)
 		config_warn("recording to ", *sink_path() ? sink_path() : config.out, NULL);
 }
@@ -307,8 +311,6 @@ static void reach_tier(void)
 	if (patch_has(SYS_rt_sigaction))
 		lock_trust_sites();
 	selftest_run(tier);
-	if (config.quiet)
-		return;
 	if (config.tier > TIER_SYMBOLS && tier == TIER_SYMBOLS)
 		config_warn("VMTRACE_CAPTURE=", config_tier_name(config.tier), ": ",
 			    "libc can't be patched; calls made inside it are not captured", NULL);
@@ -359,8 +361,8 @@ __attribute__((constructor)) static void start(int argc, char **argv, char **env
 		if (!config.follow)
 			drop_variable(envp, "LD_PRELOAD=");
 		start_line();
-		shake_hands(envp);
 	}
+	shake_hands(envp, on);
 	tls.depth--;
 }
 

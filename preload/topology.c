@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Reads /proc/zoneinfo, /proc/buddyinfo, /proc/slabinfo and /sys/devices/system/node.
+ * Reads /proc/zoneinfo, /proc/buddyinfo, /sys/devices/system/node and /sys/kernel/slab or /proc/slabinfo.
  *
  * What is not there, or not for us, is named in the line with the error; the rest is told all the same.
  */
@@ -20,6 +20,7 @@
 #define NAME_BYTES 16u
 #define ORDERS_MAX 16u
 #define NODE_FOLDER "/sys/devices/system/node/"
+#define SLAB_FOLDER "/sys/kernel/slab/"
 #define CPUS_BYTES 1024u
 
 static struct zone {
@@ -227,29 +228,98 @@ static void put_nodes(struct jsonw *w)
 	note("nodes", err);
 }
 
+static const char *const slab_names[] = { "vm_area_struct", "mm_struct", "anon_vma",
+					  "anon_vma_chain", "maple_node" };
+enum { NR_SLABS = sizeof(slab_names) / sizeof(*slab_names) };
+
+/* Columns of /proc/slabinfo behind the name, and files in a cache's folder. */
+enum slab_figure { SLAB_ACTIVE, SLAB_TOTAL, SLAB_OBJECT_BYTES, NR_SLAB_FIGURES };
+static const char *const slab_files[NR_SLAB_FIGURES] = { "/objects", "/total_objects", "/slab_size" };
+
+struct slab {
+	bool is_known;
+	uint64_t figure[NR_SLAB_FIGURES];
+};
+
 /* "NAME  <active_objs> <num_objs> <objsize> …" */
 static void take_slabinfo(char *line, void *ctx)
 {
-	static const char *const wanted[] = { "vm_area_struct", "mm_struct", "anon_vma",
-					      "anon_vma_chain", "maple_node" };
-	struct jsonw *w = ctx;
-	char *word[4], *s = line;
-	size_t i;
+	struct slab *slabs = ctx;
+	char *word[1 + NR_SLAB_FIGURES], *s = line;
+	size_t i, f;
 
-	for (i = 0; i < 4; i++) {
+	for (i = 0; i < sizeof(word) / sizeof(*word); i++) {
 		word[i] = proc_word(&s);
 		if (!word[i])
 			return;
 	}
-	for (i = 0; i < sizeof(wanted) / sizeof(*wanted); i++) {
-		if (strcmp(word[0], wanted[i]))
+	for (i = 0; i < NR_SLABS; i++) {
+		if (strcmp(word[0], slab_names[i]))
 			continue;
-		jsonw_object(w, wanted[i]);
-		jsonw_num(w, "object_bytes", (int64_t)proc_digits(word[3]));
-		jsonw_num(w, "active", (int64_t)proc_digits(word[1]));
-		jsonw_num(w, "total", (int64_t)proc_digits(word[2]));
+		slabs[i].is_known = true;
+		for (f = 0; f < NR_SLAB_FIGURES; f++)
+			slabs[i].figure[f] = proc_digits(word[1 + f]);
+	}
+}
+
+/* "1118 N0=1118" */
+static void take_figure(char *line, void *ctx)
+{
+	*(uint64_t *)ctx = proc_digits(line);
+}
+
+static int read_slab(const char *name, struct slab *ret)
+{
+	char path[sizeof(SLAB_FOLDER) + 48] = SLAB_FOLDER;
+	size_t len = strlen(path), f;
+	int err;
+
+	memcpy(path + len, name, strlen(name));
+	len += strlen(name);
+	for (f = 0; f < NR_SLAB_FIGURES; f++) {
+		memcpy(path + len, slab_files[f], strlen(slab_files[f]) + 1);
+		err = proc_lines(path, take_figure, &ret->figure[f]);
+		if (err)
+			return err;
+	}
+	ret->is_known = true;
+	return 0;
+}
+
+/*
+ * To write /proc/slabinfo the kernel goes through the lists of all caches there are, for more than a
+ * millisecond: the folders of the few have the same figures. A kernel may not have all of them.
+ */
+static int read_slabs(struct slab slabs[NR_SLABS])
+{
+	bool is_any = false;
+	size_t i;
+	int err = 0;
+
+	for (i = 0; i < NR_SLABS && (!err || err == -ENOENT); i++) {
+		err = read_slab(slab_names[i], &slabs[i]);
+		is_any |= !err;
+	}
+	return is_any ? 0 : proc_lines("/proc/slabinfo", take_slabinfo, slabs);
+}
+
+static void put_slabs(struct jsonw *w)
+{
+	struct slab slabs[NR_SLABS] = { { .is_known = false } };
+	size_t i;
+
+	note("slabinfo", read_slabs(slabs));
+	jsonw_object(w, "slab");
+	for (i = 0; i < NR_SLABS; i++) {
+		if (!slabs[i].is_known)
+			continue;
+		jsonw_object(w, slab_names[i]);
+		jsonw_num(w, "object_bytes", (int64_t)slabs[i].figure[SLAB_OBJECT_BYTES]);
+		jsonw_num(w, "active", (int64_t)slabs[i].figure[SLAB_ACTIVE]);
+		jsonw_num(w, "total", (int64_t)slabs[i].figure[SLAB_TOTAL]);
 		jsonw_object_end(w);
 	}
+	jsonw_object_end(w);
 }
 
 static void put_unreadable(struct jsonw *w)
@@ -274,9 +344,7 @@ void topology_record(void)
 	jsonw_num(w, "t", (int64_t)recorder_now());
 	put_zones(w);
 	put_nodes(w);
-	jsonw_object(w, "slab");
-	note("slabinfo", proc_lines("/proc/slabinfo", take_slabinfo, w));
-	jsonw_object_end(w);
+	put_slabs(w);
 	put_unreadable(w);
 	recorder_commit(w);
 }

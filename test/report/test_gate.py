@@ -7,6 +7,7 @@ Usage: test_gate.py REPORT SOURCE
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -120,6 +121,36 @@ def formats(gate):
     expect_equal(strict.returncode, 1, "--strict")
     expect_equal(gate.run("check", "--baseline", "base.json", "more.json").returncode, 0,
                  "a warning")
+
+
+def printed(gate):
+    """A file of "-" is standard output, where one thing is printed."""
+    gate.layout("base.json", program())
+    gate.layout("now.json", changed())
+    told = ["check", "--baseline", "base.json", "now.json"]
+    done = gate.run(*told, "--junit", "out.xml", "--sarif", "out.sarif")
+    expect_equal(done.returncode, 1, "a regression")
+    for option, name in ("--junit", "out.xml"), ("--sarif", "out.sarif"):
+        done = gate.run(*told, option, "-")
+        # JUnit's XML has the time in it.
+        texts = [re.sub(r'timestamp="[^"]*"', "", text) for text in
+                 (done.stdout, (gate.folder / name).read_text())]
+        expect_equal((done.returncode, done.stderr, texts[0]), (1, "", texts[1]), f"{option} -")
+        done = gate.run(*told, option, "-", "--partial", "--strict", "--github")
+        expect_equal((done.returncode, done.stdout, len(done.stderr.splitlines())), (2, "", 1),
+                     f"{option} - and --github")
+    for argv in (["--junit", "-", "--sarif", "-"], ["--junit", "-", "--json"],
+                 ["--json", "--github"]):
+        done = gate.run(*told, *argv)
+        expect_equal((done.returncode, done.stdout, done.stderr),
+                     (2, "", "vmtrace-report: check: --json, --github, --junit - and --sarif - all "
+                      "want the output: one of them can have it\n"), f"{argv}")
+    done = gate.run("check", "--baseline", "-", "--update", "now.json")
+    expect_equal((done.returncode, done.stdout, done.stderr[:51]),
+                 (2, "", "vmtrace-report: check: --update can't write to stan"), "--update of -")
+    expect_equal((gate.folder / "-").exists(), False, "a file named -")
+    done = gate.run(*told, "--junit", "./-")
+    expect_equal((done.returncode, (gate.folder / "-").exists()), (1, True), "a file named -")
 
 
 def schemas(gate):
@@ -400,7 +431,7 @@ def many(gate):
 
 def main():
     report, source = sys.argv[1:]
-    for test in (formats, schemas, unusable, update, accept, kernels, inputs, incomplete,
+    for test in (formats, printed, schemas, unusable, update, accept, kernels, inputs, incomplete,
                  shared, many):
         with tempfile.TemporaryDirectory() as folder:
             test(Gate(report, source, folder))

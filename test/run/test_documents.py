@@ -32,6 +32,10 @@ def limits(rule):
     return [f"at most {rule['max']}"] if "max" in rule else [" + ".join(parts)] if parts else []
 
 
+# Options of vmtrace-report check that need no traces.
+PRINTING = {"--print-rules", "--list-rules"}
+
+
 def rules_of(report):
     """{name: "error, 10% + 8"} of the set `default`, and the texts."""
     rules = {rule["rule"]: rule for rule in
@@ -72,6 +76,8 @@ def main():
     # What the launcher and the library say to each other is nobody else's.
     known_to_users = known - {"VMTRACE_HANDSHAKE"}
     known_options = options(help_text)
+    passed_on = options(output(args.launcher, "check", "--help"))
+    of_check = options(output(args.report, "check", "--help")) - PRINTING
     wrong = [
         ("variables of the library, not in the manual", known - variables(manual)),
         ("variables of the manual, not in the library", variables(manual) - known),
@@ -80,6 +86,7 @@ def main():
         ("variables of --help, not in the library", variables(help_text) - known),
         ("options of --help, not in the manual", known_options - options(manual)),
         ("options of the manual, not in --help", options(manual) - known_options),
+        ("options of vmtrace-report check that vmtrace check lacks", of_check - passed_on - {"--help"}),
     ] + report_faults(args.report, args.report_manual.read_text())
     for what, names in wrong:
         if names:

@@ -10,7 +10,7 @@ import harness
 from harness import Skip, case, expect, expect_equal, last_end, records
 
 REFUSED = 2
-NOT_LOADED = 125
+UNTRACED = 125
 TRUE = "/usr/bin/true"
 LIBM = "/lib/x86_64-linux-gnu/libm.so.6"
 
@@ -61,7 +61,7 @@ def settings(bench):
     result = launch(bench, *argv, "-q", "--", "/usr/bin/env", env={"LEFT": "alone"})
     got = dict(line.split("=", 1) for line in result.stdout.decode().splitlines())
     wanted = {"VMTRACE_" + name.upper(): value for name, value in options.items()}
-    wanted |= {"VMTRACE_OUT": str(bench.traces / "%e.%p.%t.json"), "VMTRACE_QUIET": "1",
+    wanted |= {"VMTRACE_OUT": str(bench.traces / "%e.%p.%t.json"), "VMTRACE_QUIET": "errors",
                "LEFT": "alone", "LD_PRELOAD": bench.library}
     expect_equal({name: got.get(name) for name in wanted}, wanted, "environment")
     expect_equal(result.ours, [], "lines of ours with --quiet")
@@ -98,6 +98,7 @@ def found_library(bench):
 @case
 def usage(bench):
     for argv, status, word in (([], REFUSED, b"no program"), (["--nonsense"], REFUSED, b"nonsense"),
+                               (["-o", "-", TRUE], REFUSED, b"standard output"),
                                (["--library", "/nonexistent.so", TRUE], REFUSED, b"nonexistent")):
         result = bench.run([bench.launcher, *argv])
         expect_equal((result.status, result.stdout), (status, b""), f"vmtrace {argv}")
@@ -223,9 +224,28 @@ def privileged(bench):
 
 
 @case
+def untraced(bench):
+    """Why there is no trace is told with --quiet, too; VMTRACE_QUIET=1 leaves that to the launcher."""
+    place = bench.tmp / "no such folder" / "t.json"
+    why = f"vmtrace: can't create {place}: ENOENT; the program runs untraced\n".encode()
+    end = b"vmtrace: /bin/sh ran untraced: nothing was recorded\n"
+    for options, env, lines in (([], {}, [why, end]), (["-q"], {}, [why, end]),
+                                (["-q"], {"VMTRACE_QUIET": "1"}, [why, end]),
+                                ([], {"VMTRACE_QUIET": "1"}, [end])):
+        result = bench.run([bench.launcher, "--library", bench.library, *options, "-o", place,
+                            *sh("echo ran; exit 3")], env)
+        expect_equal((result.status, result.stdout, result.stderr), (UNTRACED, b"ran\n", b""),
+                     f"{options} {env}")
+        expect_equal(result.ours, lines, f"lines with {options} {env}")
+    result = launch(bench, "-q", "--heap=nonsense", "--", TRUE)
+    expect_equal((result.status, len(result.ours)), (0, 1), f"a setting: {result.ours}")
+    expect(b"VMTRACE_HEAP='nonsense'" in result.ours[0], f"a setting: {result.ours}")
+
+
+@case
 def not_loaded(bench):
     result = bench.run([bench.launcher, "--library", LIBM, "/bin/sh", "-c", "echo ran; exit 3"])
-    expect_equal((result.status, result.stdout), (NOT_LOADED, b"ran\n"), "status and output")
+    expect_equal((result.status, result.stdout), (UNTRACED, b"ran\n"), "status and output")
     expect_equal(len(result.ours), 1, f"lines {result.ours}")
     expect(b"nothing was recorded" in result.ours[0], f"line {result.ours}")
 

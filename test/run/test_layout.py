@@ -329,6 +329,17 @@ def gate_tree(bench):
 
 
 @case
+def gate_partial(bench):
+    """A damaged trace of the tree is left out, if that is asked for."""
+    spoil = "echo '{\"ev\":\"call\"}' >$(echo $TMPDIR/vmtrace-check.*)/0.json"
+    for options, status in ([], UNUSABLE), (["--partial"], 0):
+        result = gate(bench, options, "--", "/bin/sh", "-c", spoil)
+        lines = result.stderr.decode().splitlines()
+        expect_equal((result.status, len(lines)), (status, 1), f"with {options}: {lines}")
+        expect("/0.json:1: " in lines[0], f"the trace that is damaged: {lines}")
+
+
+@case
 def schemas(bench):
     """Layouts of real programs, and the built-in rules, are what the schemas say."""
     for name in "python", "gcc":
@@ -337,6 +348,25 @@ def schemas(bench):
     for name in "default", "hardening":
         expect_valid(SOURCE / "include/vmtrace/rules.schema.json",
                      json.loads(bench.report("check", "--print-rules", name)))
+
+
+@case
+def same_bytes(bench):
+    """The same traces, read again: by a process whose memory, time zone and folder are others."""
+    for name in "sqlite", "gcc":
+        traces = record(bench, STABLE[name](bench))
+        first = bench.report("layout", *traces)
+        for extra in ({}, {"MALLOC_PERTURB_": "85"}, {"MALLOC_PERTURB_": "170", "TZ": "Asia/Tokyo", "LANG": "C"},
+                      {"MALLOC_MMAP_THRESHOLD_": "1", "MALLOC_TOP_PAD_": "1"}):
+            done = subprocess.run([bench.report_program, "layout", *traces], capture_output=True, check=True,
+                                  timeout=harness.TIMEOUT_S, env=bench.environment(extra), cwd="/")
+            expect_equal(done.stdout, first, f"layout of {name} with {extra}")
+        layout = bench.tmp / "layout.json"
+        layout.write_bytes(first)
+        expect_equal(bench.report("layout", layout), first, f"a layout of the layout of {name}")
+        backwards = json.loads(bench.report("layout", *reversed(traces)))
+        expect_equal([one["name"] for one in backwards["programs"]],
+                     [one["name"] for one in json.loads(first)["programs"]], "programs, by name")
 
 
 def is_fine(bench, trace):

@@ -50,6 +50,8 @@ def expect_one_line(traced, *words):
 def quiet(bench):
     traced = run_traced(bench, {"quiet": "1", "heap": "nonsense", "nothing": "1"})
     expect_equal(traced.ours, [], "lines on stderr")
+    traced = run_traced(bench, {"quiet": "errors", "heap": "nonsense", "nothing": "1"})
+    expect_equal(len(traced.ours), 2, f"settings that are not obeyed: {traced.ours}")
     bench.check_all()
 
 
@@ -145,6 +147,9 @@ def bad_values(bench):
             expect_equal(header(trace)[member], usual[member], f"{member} with a bad {name}")
         trace.unlink()
     expect_one_line(run_traced(bench, {"nothing": "1"}), "VMTRACE_NOTHING")
+    traced = bench.run(["/bin/true"], {**bench.preload(), "VMTRACE_OUT": "-"})
+    expect_one_line(traced, "VMTRACE_OUT='-'")
+    expect_equal([name.split(".")[:2] for name in traced.files], [["vmtrace", "true"]], "files")
 
 
 @case
