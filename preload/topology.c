@@ -18,6 +18,7 @@
 #include "no_heap.h"
 
 #define NAME_BYTES 16u
+#define ZONES_MAX 64u	/* those beyond are not told */
 #define ORDERS_MAX 16u
 #define NODE_FOLDER "/sys/devices/system/node/"
 #define SLAB_FOLDER "/sys/kernel/slab/"
@@ -28,7 +29,7 @@ static struct zone {
 	uint64_t buddy[ORDERS_MAX];
 	unsigned int nr_orders;
 	char name[NAME_BYTES];
-} zones[TOPOLOGY_ZONES];
+} zones[ZONES_MAX];
 static unsigned int nr_zones;
 
 /* What could not be read, and why. */
@@ -81,7 +82,7 @@ static void take_zoneinfo(char *line, void *ctx)
 		zone->node = node;
 		memcpy(zone->name, name, sizeof(name));
 	} else if (proc_number(line, "start_pfn:", &zone->start_pfn)) {
-		if (zone->spanned && nr_zones < TOPOLOGY_ZONES)
+		if (zone->spanned && nr_zones < ZONES_MAX)
 			zones[nr_zones++] = *zone;
 	} else if (!zone->managed) {
 		(void)(proc_number(line, "pages free ", &zone->nr_free) ||
@@ -347,31 +348,4 @@ void topology_record(void)
 	put_slabs(w);
 	put_unreadable(w);
 	recorder_commit(w);
-}
-
-unsigned int topology_zone(uint64_t pfn, uint64_t *ret_end)
-{
-	static unsigned int last;
-	unsigned int i = last;
-
-	/* Zones of several nodes may interleave: the last answer is often right, but not always. */
-	if (i >= nr_zones || pfn - zones[i].start_pfn >= zones[i].spanned) {
-		for (i = 0; i < nr_zones; i++) {
-			if (pfn - zones[i].start_pfn < zones[i].spanned)
-				break;
-		}
-	}
-	last = i;
-	*ret_end = i == nr_zones ? pfn + 1 : zones[i].start_pfn + zones[i].spanned;
-	return i == nr_zones ? TOPOLOGY_ZONES : i;
-}
-
-unsigned int topology_nr_zones(void)
-{
-	return nr_zones;
-}
-
-const char *topology_zone_name(unsigned int zone)
-{
-	return zones[zone].name;
 }

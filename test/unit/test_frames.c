@@ -76,22 +76,6 @@ void topology_record(void)
 {
 }
 
-unsigned int topology_zone(uint64_t pfn, uint64_t *ret_end)
-{
-	*ret_end = pfn < 1 << 16 ? 1 << 16 : UINT64_MAX;
-	return pfn < 1 << 16 ? 0 : 1;
-}
-
-unsigned int topology_nr_zones(void)
-{
-	return 2;
-}
-
-const char *topology_zone_name(unsigned int zone)
-{
-	return zone ? "Normal" : "DMA";
-}
-
 /* The kernel's side. */
 
 int pagemap_init(void)
