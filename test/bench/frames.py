@@ -49,7 +49,7 @@ class Run:
                                    str(args.rounds)], env=env, cwd=folder, stdout=subprocess.PIPE, text=True)
             if done.returncode:
                 sys.exit(f"{kind} {pages} ended with {done.returncode}")
-            self.bare, self.rollup, self.checkpoint = map(int, done.stdout.split())
+            self.bare, self.flags, self.rollup, self.checkpoint = map(int, done.stdout.split())
             self.bytes, self.runs, self.resident = read(trace)
 
 
@@ -76,7 +76,7 @@ class Cost:
         run = Run(args, user, kind, pages, "checkpoint")
         without = Run(args, user, kind, pages, "final")
         self.ns = run.checkpoint - without.checkpoint - run.rollup
-        self.bare, self.rollup = run.bare, run.rollup
+        self.bare, self.flags, self.rollup = run.bare, run.flags, run.rollup
         self.bytes, self.runs, self.resident = run.bytes, run.runs, run.resident
 
 
@@ -100,7 +100,8 @@ def main():
             cost = Cost(args, user, kind, pages)
             size, runs = cost.bytes - base.bytes, cost.runs - base.runs
             print(f"  {kind:5}  {cost.resident} pages: {(cost.ns - base.ns) / pages:.1f} ns a page of "
-                  f"{LIMITS[user]} (a bare read of pagemap {cost.bare / pages:.1f}, PSS {cost.rollup / pages:.1f}); "
+                  f"{LIMITS[user]} (bare reads: pagemap {cost.bare / pages:.1f}, kpageflags "
+                  f"{cost.flags / pages:.1f}, PSS {cost.rollup / pages:.1f}); "
                   f"trace {size} bytes, {runs} runs, {size / max(runs, 1):.1f} bytes a run")
         hole = Cost(args, user, "hole", 0)
         print(f"  a TiB with three pages: {(hole.ns - base.ns) / 1e6:.3f} ms of 1")

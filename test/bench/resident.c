@@ -3,8 +3,9 @@
  * resident small|huge|hole PAGES ROUNDS: memory of a kind, then a checkpoint by SIGUSR1 in each round.
  *
  * small: pages one by one. huge: the same in huge pages. hole: a TiB with three pages, PAGES unused.
- * Prints nanoseconds of CPU time, the least of the rounds: for a bare read of pagemap in blocks of 2048
- * entries, for a read of smaps_rollup, and for the call that makes the checkpoint.
+ * Prints nanoseconds of CPU time, the least of the rounds: for bare reads in blocks of 2048 entries, of
+ * pagemap, and of kpageflags for as many frames from the memory's first one on (0: not readable); for a
+ * read of smaps_rollup, and for the call that makes the checkpoint.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -43,19 +44,35 @@ static char *map(size_t pages, int advice)
 	return p;
 }
 
-static uint64_t read_bare(const char *p, size_t pages)
+static uint64_t read_bare(const char *path, uint64_t first, size_t nr)
 {
-	static uint64_t entries[BLOCK];
-	int fd = open("/proc/self/pagemap", O_RDONLY);
+	static uint64_t words[BLOCK];
+	int fd = open(path, O_RDONLY);
 	uint64_t start = now_ns();
+	ssize_t n = 1;
 	size_t i;
 
-	for (i = 0; i < pages; i += BLOCK) {
-		if (pread(fd, entries, sizeof(entries), (off_t)((uintptr_t)p / PAGE + i) * 8) < 0)
-			return 0;
+	for (i = 0; i < nr && n >= 0; i += BLOCK) {
+		n = pread(fd, words, sizeof(words), (off_t)(first + i) * 8);
+		/* The end of memory: the rest from its begin. */
+		if (!n)
+			first = -i;
 	}
+	start = now_ns() - start;
+	if (fd >= 0)
+		close(fd);
+	return n >= 0 ? start : 0;
+}
+
+static uint64_t frame_of(const char *p)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY);
+	uint64_t entry = 0;
+
+	if (pread(fd, &entry, sizeof(entry), (off_t)((uintptr_t)p / PAGE) * 8) < 0)
+		entry = 0;
 	close(fd);
-	return now_ns() - start;
+	return entry & ((1ull << 55) - 1);
 }
 
 static uint64_t read_rollup(void)
@@ -94,7 +111,7 @@ int main(int argc, char **argv)
 	const char *kind = argc > 1 ? argv[1] : "small";
 	size_t pages = argc > 2 ? strtoul(argv[2], NULL, 10) : 1 << 20, i;
 	unsigned long rounds = argc > 3 ? strtoul(argv[3], NULL, 10) : 3;
-	uint64_t bare = 0, rollup = 0, checkpoint = 0;
+	uint64_t bare = 0, flags = 0, rollup = 0, checkpoint = 0;
 	char *p;
 
 	if (!strcmp(kind, "hole")) {
@@ -107,11 +124,12 @@ int main(int argc, char **argv)
 			p[i * PAGE] = 1;
 	}
 	while (rounds--) {
-		keep_least(&bare, read_bare(p, pages));
+		keep_least(&bare, read_bare("/proc/self/pagemap", (uintptr_t)p / PAGE, pages));
+		keep_least(&flags, read_bare("/proc/kpageflags", frame_of(p), pages));
 		keep_least(&rollup, read_rollup());
 		keep_least(&checkpoint, make_checkpoint());
 	}
-	printf("%llu %llu %llu\n", (unsigned long long)bare, (unsigned long long)rollup,
-	       (unsigned long long)checkpoint);
+	printf("%llu %llu %llu %llu\n", (unsigned long long)bare, (unsigned long long)flags,
+	       (unsigned long long)rollup, (unsigned long long)checkpoint);
 	return 0;
 }
