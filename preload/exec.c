@@ -2,7 +2,8 @@
 /*
  * A program that starts others with an environment of its own making (env -i, sudo, cron-like
  * servers) would lose the trace there: LD_PRELOAD and the VMTRACE_* settings are put back, unless
- * VMTRACE_FOLLOW=none. Everything here may run in a vfork child: nothing is kept.
+ * VMTRACE_FOLLOW=none. Where a seccomp filter would kill for what the library does, it is taken out
+ * instead. Everything here may run in a vfork child: nothing is kept.
  */
 #include "exec.h"
 
@@ -23,6 +24,7 @@
 #include "lock.h"
 #include "own.h"
 #include "recorder.h"
+#include "seccomp.h"
 #include "sys.h"
 #include "thread.h"
 
@@ -71,7 +73,10 @@ void exec_init(char *const envp[])
 }
 
 /* What the next image is, as far as following it goes. */
-enum image { IMAGE_DYNAMIC, IMAGE_STATIC, IMAGE_FOREIGN, IMAGE_SETUID, IMAGE_UNKNOWN, IMAGE_MISSING };
+enum image {
+	IMAGE_DYNAMIC, IMAGE_STATIC, IMAGE_FOREIGN, IMAGE_SETUID, IMAGE_SANDBOXED, IMAGE_UNKNOWN,
+	IMAGE_MISSING
+};
 
 static enum image image_of_elf(int fd, const uint8_t *head, size_t len)
 {
@@ -147,23 +152,28 @@ static enum image next_image(long nr, const uint64_t arg[6])
 
 static const char *image_name(enum image image)
 {
-	static const char *const names[] = { "dynamic", "static", "foreign", "setuid", "unknown" };
+	static const char *const names[] = { "dynamic", "static", "foreign", "setuid",
+					     "sandboxed", "unknown" };
 
 	return names[image];
 }
 
-/* Is our library among the names of an LD_PRELOAD value, separated by spaces or colons? */
-static bool names_us(const char *list)
+/*
+ * Where our library stands among the names of an LD_PRELOAD value, separated by spaces or colons; NULL: it
+ * is not there. @ret_len: with the separator behind it.
+ */
+static char *find_us(char *list, size_t *ret_len)
 {
 	size_t ours = strlen(kept.name), len;
 
-	for (; *list; list += len + (list[len] != '\0')) {
+	for (; *list; list += *ret_len) {
 		len = strcspn(list, " :");
+		*ret_len = len + (list[len] != '\0');
 		if (len >= ours && !strncmp(list + len - ours, kept.name, ours) &&
 		    (len == ours || list[len - ours - 1] == '/'))
-			return true;
+			return list;
 	}
-	return false;
+	return NULL;
 }
 
 /* The program's environment as it will be, in the caller's frame. */
@@ -173,20 +183,42 @@ struct env {
 	bool has_us, has[NR_SETTINGS];
 	size_t preload;			/* index of its LD_PRELOAD, or max */
 	char text[PRELOAD_BYTES];	/* PRELOAD, with us in front of what it said */
+	bool is_trusted;		/* the program's pointers are */
 };
+
+static size_t read_string(const struct env *env, char *dst, const char *src, size_t size)
+{
+	size_t len;
+
+	if (!env->is_trusted)
+		return sys_read_user_string(dst, src, size);
+	len = strnlen(src, size - 1);
+	memcpy(dst, src, len);
+	dst[len] = '\0';
+	return len;
+}
+
+static size_t read_entries(const struct env *env, const char **dst, char *const *src, size_t bytes)
+{
+	if (!env->is_trusted)
+		return sys_read_user(dst, src, bytes);
+	memcpy(dst, src, bytes);
+	return bytes;
+}
 
 static bool take_entry(struct env *env, const char *entry)
 {
 	char head[PRELOAD_BYTES];
-	size_t len = strlen(PRELOAD);
+	size_t len = strlen(PRELOAD), name;
 	int i;
 
 	if (env->nr + NR_SETTINGS + 2 > env->max)
 		return false;
-	sys_read_user_string(head, entry, 32);
+	read_string(env, head, entry, 32);
 	if (!strncmp(head, PRELOAD, len)) {
-		sys_read_user_string(head, entry, sizeof(head));
-		env->has_us = names_us(head + len);
+		if (read_string(env, head, entry, sizeof(head)) == sizeof(head) - 1)
+			return false;
+		env->has_us = find_us(head + len, &name);
 		env->preload = env->nr;
 		memcpy(env->text, head, strlen(head) + 1);
 	}
@@ -211,7 +243,7 @@ static bool read_env(struct env *env, char *const *envp)
 		got = (4096 - ((uintptr_t)envp & 4095)) / sizeof(*batch);
 		if (!got || got > sizeof(batch) / sizeof(*batch))
 			got = got ? sizeof(batch) / sizeof(*batch) : 1;
-		if (sys_read_user(batch, envp, got * sizeof(*batch)) != got * sizeof(*batch))
+		if (read_entries(env, batch, envp, got * sizeof(*batch)) != got * sizeof(*batch))
 			return false;
 		for (i = 0; i < got; i++) {
 			if (!batch[i])
@@ -255,21 +287,43 @@ static bool complete(struct env *env)
 	return true;
 }
 
+static void leave_out(struct env *env)
+{
+	char *list = env->text + strlen(PRELOAD), *at;
+	size_t len;
+
+	while ((at = find_us(list, &len)))
+		memmove(at, at + len, strlen(at + len) + 1);
+	env->entries[env->preload] = env->text;
+	env->entries[env->nr] = NULL;
+}
+
 static long make(long nr, const uint64_t *a)
 {
 	return sys_forward(nr, (long)a[0], (long)a[1], (long)a[2], (long)a[3], (long)a[4], 0);
 }
 
-/* Apart, for its frame: the stack of a posix_spawn() child is small. */
-static __attribute__((noinline)) long exec_followed(long nr, const uint64_t arg[6])
+/*
+ * With our library in the environment, or without it. Apart, for its frame: the stack of a posix_spawn()
+ * child is small.
+ */
+static __attribute__((noinline)) long exec_with_env(long nr, const uint64_t arg[6], bool with_us)
 {
 	uint64_t with_env[6];
 	char *entries[NR_ENV_ON_STACK];
 	struct env env = { .entries = entries, .max = NR_ENV_ON_STACK };
 	int at = nr == SYS_execve ? 2 : 3;
+	char probe = 0, copy;
+
+	/* Where a filter forbids to try pointers, the next image would be killed for sure. */
+	env.is_trusted = !with_us && !sys_read_user(&copy, &probe, 1);
 
 	memcpy(with_env, arg, sizeof(with_env));
-	if (read_env(&env, (char *const *)arg[at]) && complete(&env))
+	if (!read_env(&env, (char *const *)arg[at]))
+		return make(nr, arg);
+	if (!with_us && env.has_us)
+		leave_out(&env);
+	if (with_us ? complete(&env) : env.has_us)
 		with_env[at] = (uint64_t)(uintptr_t)env.entries;
 	return make(nr, with_env);
 }
@@ -347,15 +401,20 @@ void exec_record_failure(int error)
 long exec_call(long nr, const uint64_t arg[6])
 {
 	enum image image = next_image(nr, arg);
+	bool is_killed = seccomp_kills_images();
 	int at = nr == SYS_execve ? 0 : 1;
 	/* A name that leads nowhere is one of execvp()'s tries. */
 	bool ours = !thread_is_in_other_process() && image != IMAGE_MISSING;
 	long ret;
 
+	if (is_killed && image == IMAGE_DYNAMIC)
+		image = IMAGE_SANDBOXED;
 	if (ours)
 		record((const char *)arg[at], (char *const *)arg[at + 1], image);
-	ret = config.follow && image == IMAGE_DYNAMIC && kept.path[0] ? exec_followed(nr, arg) :
-									 make(nr, arg);
+	if (kept.path[0] && (is_killed || (config.follow && image == IMAGE_DYNAMIC)))
+		ret = exec_with_env(nr, arg, !is_killed);
+	else
+		ret = make(nr, arg);
 	if (ours)
 		exec_record_failure((int)-ret);
 	return ret;

@@ -132,6 +132,20 @@ static bool lets_through(uint32_t answer)
 	return answer == SECCOMP_RET_ALLOW || answer == SECCOMP_RET_LOG;
 }
 
+static bool kills(uint32_t answer)
+{
+	switch (answer & SECCOMP_RET_ACTION_FULL) {
+	case SECCOMP_RET_ALLOW:
+	case SECCOMP_RET_LOG:
+	case SECCOMP_RET_ERRNO:
+	case SECCOMP_RET_TRACE:
+	case SECCOMP_RET_USER_NOTIF:
+		return false;
+	default:	/* SECCOMP_RET_TRAP, too: a new image has no handler */
+		return true;
+	}
+}
+
 /* The kernel tells the address behind the instruction, which is two bytes long. */
 static struct seccomp_data data_of(long nr)
 {
@@ -304,4 +318,32 @@ long seccomp_set(long nr, const uint64_t arg[6])
 	}
 	lock_drop(&state);
 	return ret;
+}
+
+bool seccomp_kills_images(void)
+{
+	/* From the start of one to its end. */
+	static const uint16_t nrs[] = {
+		SYS_read, SYS_write, SYS_close, SYS_fstat, SYS_poll, SYS_mmap, SYS_mprotect, SYS_munmap,
+		SYS_rt_sigaction, SYS_rt_sigprocmask, SYS_ioctl, SYS_pread64, SYS_pwrite64, SYS_sched_yield,
+		SYS_mremap, SYS_mincore, SYS_madvise, SYS_shmat, SYS_shmctl, SYS_nanosleep, SYS_getpid,
+		SYS_uname, SYS_shmdt, SYS_fcntl, SYS_ftruncate, SYS_getcwd, SYS_unlink, SYS_getrusage,
+		SYS_getuid, SYS_getgid, SYS_geteuid, SYS_getppid, SYS_getsid, SYS_capget, SYS_rt_sigtimedwait,
+		SYS_sigaltstack, SYS_mlock, SYS_munlock, SYS_prctl, SYS_gettid, SYS_futex, SYS_getdents64,
+		SYS_remap_file_pages, SYS_mbind, SYS_openat, SYS_newfstatat, SYS_readlinkat, SYS_pipe2,
+		SYS_pwritev, SYS_prlimit64, SYS_process_vm_readv, SYS_process_vm_writev, SYS_membarrier,
+		SYS_mlock2, SYS_pkey_mprotect, SYS_pkey_alloc, SYS_pkey_free,
+	};
+	const struct filter *filter;
+	struct seccomp_data data;
+	size_t i;
+
+	for (filter = __atomic_load_n(&filters, __ATOMIC_ACQUIRE); filter; filter = filter->next) {
+		for (i = 0; i < sizeof(nrs) / sizeof(nrs[0]); i++) {
+			data = data_of(nrs[i]);
+			if (kills(run(filter, &data)))
+				return true;
+		}
+	}
+	return forbids_all;
 }

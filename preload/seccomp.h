@@ -29,4 +29,11 @@ bool seccomp_is_set(long nr, const uint64_t arg[6]);
  */
 long seccomp_set(long nr, const uint64_t arg[6]);
 
+/**
+ * seccomp_kills_images() - Would a filter kill the next image for what the library does there?
+ *
+ * Judged by the numbers of its system calls: one that looks at arguments is asked with none. Context: hook path.
+ */
+bool seccomp_kills_images(void);
+
 #endif

@@ -2,6 +2,9 @@
 /*
  * Goes into a sandbox that kills for anything but what it needs itself, and works on there.
  * Ways: prctl, seccomp, arguments (the filter looks at them), strict; clock: who looks at it dies.
+ *
+ * sandbox exec FIRST LAST: runs /bin/true in sandboxes that each kill for one system call, of these
+ * numbers, and prints "NUMBER STATUS" for each, as waitpid() has it.
  */
 #include <errno.h>
 #include <linux/filter.h>
@@ -13,6 +16,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define TURNS 200
@@ -59,12 +63,37 @@ static int enter(const char *way)
 	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog);
 }
 
+static int exec_without(unsigned int nr)
+{
+	struct sock_filter filter[] = {
+		LOAD(nr), BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 1), RETURN(SECCOMP_RET_KILL_PROCESS),
+		RETURN(SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog prog = { sizeof(filter) / sizeof(filter[0]), filter };
+	int status = -1;
+	pid_t pid = fork();
+
+	if (!pid) {
+		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+		    prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog))
+			_exit(77);
+		execl("/bin/true", "true", (char *)NULL);
+		_exit(78);
+	}
+	return pid < 0 || waitpid(pid, &status, 0) != pid ? -1 : status;
+}
+
 int main(int argc, char **argv)
 {
 	const char *way = argc > 1 ? argv[1] : "prctl";
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	void *volatile block;
 
+	if (argc > 3) {
+		for (int nr = atoi(argv[2]); nr <= atoi(argv[3]); nr++)
+			printf("%d %d\n", nr, exec_without((unsigned int)nr));
+		return 0;
+	}
 	if (enter(way))
 		return 77;
 	if (!strcmp(way, "strict")) {

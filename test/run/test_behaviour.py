@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The C programs beside this file: what their traces must hold, and that they notice nothing."""
+import collections
 import json
 import os
 import pathlib
@@ -170,6 +171,23 @@ def sandbox(bench):
     expect(summary["capture"]["lost"] >= 1 or ends, "nothing says that checks ended")
     made = count_calls(trace, "mmap", 3)
     expect(ends or made > 50, f"only {made} calls are in the trace")
+
+
+@case
+def sandboxed_exec(bench):
+    """
+    Sandboxes that kill for one system call, each in turn: a program executed there runs as it does natively,
+    without the library where that would be killed.
+    """
+    argv = [bench.program, "exec", *bench.arguments]
+    native = bench.run(argv)
+    if f" {77 << 8}\n" in native.stdout.decode():
+        raise harness.Skip("no seccomp here")
+    traced = bench.run(argv, bench.preload(frames="off"))
+    expect_equal((traced.status, traced.stdout), (native.status, native.stdout), "status by system call")
+    images = collections.Counter(record["image"] for path in bench.traces.iterdir()
+                                 for record in records(path) if record["ev"] == "exec" and "image" in record)
+    expect(images["sandboxed"] and images["dynamic"], f"images: {images}")
 
 
 @case
