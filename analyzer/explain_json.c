@@ -118,7 +118,7 @@ static void json_flags(struct json_t *obj, uint64_t kpageflags)
 	for (i = 0; i < NR_PAGE_FLAGS; i++) {
 		if (!(kpageflags & KPF(i)))
 			continue;
-		snprintf(number, sizeof(number), "bit %u", i);
+		snprintf(number, sizeof(number), "bit%u", i);
 		js_append(flags, js_string(page_flag_names[i] ? page_flag_names[i] : number));
 	}
 	js_set(obj, "flags", flags);

@@ -140,7 +140,7 @@ static int run_report(const char *report, char **argv, volatile sig_atomic_t *ch
 int check_finish(struct check *check, const char *report, volatile sig_atomic_t *child)
 {
 	struct dirent **traces;
-	int nr = scandir(check->folder, &traces, is_trace, alphasort), status = EXIT_UNUSABLE;
+	int nr = scandir(check->folder, &traces, is_trace, versionsort), status = EXIT_UNUSABLE;
 	char **argv;
 
 	if (nr <= 0) {

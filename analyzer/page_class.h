@@ -70,7 +70,7 @@ static inline bool page_is_present(const struct rec_page_class *c)
 
 static inline bool page_is_swapped(const struct rec_page_class *c)
 {
-	return c && (c->pagemap & (PM_SWAP | PM_GUARD)) == PM_SWAP;
+	return c && (c->pagemap & (PM_PRESENT | PM_SWAP | PM_GUARD)) == PM_SWAP;
 }
 
 /*

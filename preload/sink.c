@@ -256,18 +256,21 @@ static bool is_ours(const char *path)
 static int create_file(bool child)
 {
 	char base[CONFIG_PATH_MAX];
+	int fd, i, pid = sys_getpid();
 	bool has_pid, tree;
-	int fd, i;
 
+	/* A sandbox may forbid to ask. */
+	if (pid < 0)
+		return pid;
 	if (!expand(config.out, sink.path, sizeof(sink.path), &has_pid))
 		return -ENAMETOOLONG;
 	tree = child || has_pid;
 	if (child && !has_pid)
-		insert_number(sink.path, sizeof(sink.path), sys_getpid());
+		insert_number(sink.path, sizeof(sink.path), pid);
 	fd = create(sink.path);
 	if (fd == -EEXIST && !tree && is_ours(sink.path)) {
 		tree = true;
-		insert_number(sink.path, sizeof(sink.path), sys_getpid());
+		insert_number(sink.path, sizeof(sink.path), pid);
 		fd = create(sink.path);
 	}
 	memcpy(base, sink.path, sizeof(base));

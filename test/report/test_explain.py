@@ -363,7 +363,7 @@ def test_frames(report):
         C + (3 << 20) + 1: {"entry": "present", "mapped_by": "pmd", "pfn": 0x80100,
                             "physical": "0x80100001", "run": {"start": hex(C + (2 << 20)), "pages": 512},
                             "flags": ["uptodate", "lru", "anon", "swapbacked", "compound_head", "thp",
-                                      "bit 62"]},
+                                      "bit62"]},
     }
     found, text = report.json(lines, *wants)
     for one, (address, want) in zip(found["addresses"], wants.items()):

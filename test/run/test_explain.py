@@ -80,7 +80,7 @@ def compare_frame(name, address, page, told, visible):
     expect_equal(page["pfn"], entry & PFN, f"frame of {name}")
     expect_equal(page["physical"], hex((entry & PFN) * harness.PAGE + address % harness.PAGE),
                  f"physical address of {name}")
-    names = {FLAGS.get(bit, f"bit {bit}") for bit in range(64) if flags >> bit & 1}
+    names = {FLAGS.get(bit, f"bit{bit}") for bit in range(64) if flags >> bit & 1}
     expect_equal(set(page["flags"]) - UNSTEADY, names - UNSTEADY, f"flags of {name}")
     expect_equal(page["mapcount"], count, f"map count of {name}")
     expect(page["run"]["pages"] >= 1 and int(page["run"]["start"], 16) <= address, f"run of {name}")
