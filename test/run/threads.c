@@ -3,6 +3,7 @@
  * threads: generations of threads that start, map, allocate, hand blocks to others and end, some
  * by return, some by pthread_exit(), some detached. Each makes CALLS mmap() calls of 11 pages.
  */
+#include <dirent.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
@@ -55,6 +56,24 @@ static void *thread(void *number)
 	return NULL;
 }
 
+/* Nobody can join a detached thread, but it is a task until all of its end is done. */
+static void wait_for_tasks(void)
+{
+	const struct dirent *entry;
+	int nr;
+
+	do {
+		DIR *tasks = opendir("/proc/self/task");
+
+		if (!tasks)
+			return;
+		for (nr = 0; (entry = readdir(tasks)); nr += entry->d_name[0] != '.')
+			;
+		closedir(tasks);
+		usleep(1000);
+	} while (nr > 1);
+}
+
 int main(void)
 {
 	pthread_t ids[WIDTH];
@@ -72,6 +91,7 @@ int main(void)
 			else
 				pthread_join(ids[i], NULL);
 	}
+	wait_for_tasks();
 	printf("%d calls\n", nr_calls);
 	return 0;
 }
