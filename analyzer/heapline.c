@@ -31,26 +31,28 @@ static struct heap_op *next_op(struct heap_ops *ops)
 /* Give an operation its meaning; @t is the stamp of the one before and becomes this one's. */
 static bool make_op(const struct raw_op *raw, uint64_t base, uint64_t *t, struct heap_ops *ops)
 {
-	const int64_t *v = raw->v;
-	size_t n = raw->nr;
+	/* One or three members: at the same time. */
+	bool has_dt = raw->nr != 1 && raw->nr != 3;
+	const int64_t *v = raw->v + has_dt;
+	size_t n = raw->nr - has_dt;
 	struct heap_op op;
 
-	if (n < 2 || n == 3 || v[0] < 0 || __builtin_add_overflow(*t, (uint64_t)v[0], t))
+	if (!raw->nr || (raw->has_null && n < 3) || (raw->has_null && !has_dt))
 		return false;
-	op = (struct heap_op){ .t = *t, .addr = base + (uint64_t)v[1], .kind = HEAP_FREE };
-	if (n > 2) {
-		if (v[2] < 0 || v[3] < 0 || v[3] > UINT32_MAX || (n > 4 && v[n - 1] < 0))
+	if (has_dt && (raw->v[0] < 0 || __builtin_add_overflow(*t, (uint64_t)raw->v[0], t)))
+		return false;
+	op = (struct heap_op){ .t = *t, .addr = base + (uint64_t)v[0], .kind = HEAP_FREE };
+	if (n > 1) {
+		if (v[1] < 0 || v[2] < 0 || v[2] > UINT32_MAX || (n > 3 && v[n - 1] < 0))
 			return false;
-		op.size = v[2];
-		op.stack = v[3];
+		op.size = v[1];
+		op.stack = v[2];
 		op.kind = raw->has_null ? HEAP_FAILED : HEAP_ALLOC;
-	} else if (raw->has_null) {
-		return false;
 	}
-	if (n == 6 && !raw->has_null)
+	if (n == 5 && !raw->has_null)
 		*next_op(ops) = (struct heap_op){
-			.t = (uint64_t)v[5] < *t ? *t - (uint64_t)v[5] : 0,
-			.addr = base + (uint64_t)v[4], .kind = HEAP_REALLOC,
+			.t = (uint64_t)v[4] < *t ? *t - (uint64_t)v[4] : 0,
+			.addr = base + (uint64_t)v[3], .kind = HEAP_REALLOC,
 		};
 	*next_op(ops) = op;
 	return true;

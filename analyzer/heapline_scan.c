@@ -183,19 +183,6 @@ static inline void expect(struct scan *s, char c)
 	s->is_bad |= *s->p++ != c;
 }
 
-/* ",size,stack" */
-static inline void scan_block(struct scan *s, struct heap_op *op)
-{
-	uint64_t stack;
-
-	expect(s, ',');
-	op->size = scan_number(s);
-	expect(s, ',');
-	stack = scan_number(s);
-	s->is_bad |= stack > UINT32_MAX;
-	op->stack = stack;
-}
-
 /* ",align]" or ",old,took]" behind an allocation; @op is its, and the next one's after a realloc. */
 static struct heap_op *scan_rest(struct scan *s, uint64_t base, struct heap_op *op)
 {
@@ -218,34 +205,68 @@ static struct heap_op *scan_rest(struct scan *s, uint64_t base, struct heap_op *
 	return op;
 }
 
-/* "null,size,stack" */
-static void scan_failed(struct scan *s, uint64_t base, struct heap_op *op)
+static inline void take_stack(struct scan *s, struct heap_op *op, uint64_t stack)
 {
-	s->is_bad |= memcmp(s->p, "null", 4) != 0;
-	s->p += 4;
-	scan_block(s, op);
-	op->addr = base;
-	op->kind = HEAP_FAILED;
+	s->is_bad |= stack > UINT32_MAX;
+	op->stack = stack;
 }
 
-/* What is between "[" and "]". Return: where the next one goes. */
+static inline void take_dt(struct scan *s, uint64_t *t, uint64_t dt)
+{
+	s->is_bad |= (int64_t)dt < 0 || __builtin_add_overflow(*t, dt, t);
+}
+
+/* "null,size,stack" behind a time */
+static struct heap_op *scan_failed(struct scan *s, uint64_t t, uint64_t base, struct heap_op *op)
+{
+	s->is_bad |= memcmp(s->p, "null,", 5) != 0;
+	s->p += 5;
+	*op = (struct heap_op){ .t = t, .addr = base, .kind = HEAP_FAILED };
+	op->size = scan_number(s);
+	expect(s, ',');
+	take_stack(s, op, scan_number(s));
+	return op + 1;
+}
+
+/*
+ * What is between "[" and "]": a time in front or none, then an address, and a size and a stack. How many
+ * there are tells which they are. Return: where the next one goes.
+ */
 static inline struct heap_op *scan_op(struct scan *s, uint64_t base, uint64_t *t, struct heap_op *op)
 {
+	uint64_t first, second, third;
+
 	s->p += *s->p == ' ';
-	s->is_bad |= __builtin_add_overflow(*t, scan_number(s), t);
-	expect(s, ',');
-	*op = (struct heap_op){ .t = *t, .kind = HEAP_FREE };
-	if (__builtin_expect(*s->p == 'n', 0)) {
-		scan_failed(s, base, op);
+	first = scan_signed(s);
+	if (*s->p == ']') {
+		*op = (struct heap_op){ .t = *t, .addr = base + first, .kind = HEAP_FREE };
 		return op + 1;
 	}
-	op->addr = base + scan_signed(s);
-	if (*s->p == ',') {
-		op->kind = HEAP_ALLOC;
-		scan_block(s, op);
-		if (__builtin_expect(*s->p == ',', 0))
-			op = scan_rest(s, base, op);
+	expect(s, ',');
+	if (__builtin_expect(*s->p == 'n', 0)) {
+		take_dt(s, t, first);
+		return scan_failed(s, *t, base, op);
 	}
+	second = scan_signed(s);
+	if (*s->p == ']') {
+		take_dt(s, t, first);
+		*op = (struct heap_op){ .t = *t, .addr = base + second, .kind = HEAP_FREE };
+		return op + 1;
+	}
+	expect(s, ',');
+	third = scan_number(s);
+	if (*s->p == ']') {
+		s->is_bad |= (int64_t)second < 0;
+		*op = (struct heap_op){ .t = *t, .addr = base + first, .size = second, .kind = HEAP_ALLOC };
+		take_stack(s, op, third);
+		return op + 1;
+	}
+	expect(s, ',');
+	take_dt(s, t, first);
+	*op = (struct heap_op){ .t = *t, .addr = base + second, .size = third, .kind = HEAP_ALLOC };
+	take_stack(s, op, scan_number(s));
+	if (__builtin_expect(*s->p == ',', 0))
+		op = scan_rest(s, base, op);
 	return op + 1;
 }
 
@@ -261,13 +282,13 @@ static void reserve_ends(struct heap_ops *ops, size_t len)
 	ops->cap_ends = nr;
 }
 
-/* Room for the operations in @nr numbers: each takes two of them. The last one may be damaged. */
+/* Room for the operations in @nr numbers: each takes one of them. The last one may be damaged. */
 static void reserve_list(struct heap_ops *ops, size_t nr)
 {
-	if (nr / 2 + 2 <= ops->cap)
+	if (nr + 2 <= ops->cap)
 		return;
 	alloc_free(ops->list);
-	ops->cap = nr / 2 + 2;
+	ops->cap = nr + 2;
 	ops->list = alloc_array(ops->cap, sizeof(*ops->list));
 }
 

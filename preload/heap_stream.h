@@ -6,6 +6,7 @@
  *
  *     …,[85,16,48,3]]}\n\n\n\n          the first four bytes are stored last, in one piece
  *                   ,[90,16]]}\n
+ *                           ,[4096]]}\n       at the same time: no 0 in front
  *
  * Until then the line ends where it did, and what follows is a line that does not begin with '{'. The
  * bytes behind it stay newlines, as they were. So the trace is whole after each instruction.
@@ -88,6 +89,35 @@ static inline void heap_op_begin(struct heap_stream *s, uint64_t ns, struct heap
 	op->p = op->start + 2 + nr;
 }
 
+/*
+ * The same for one that has the time of the one before it, and begins with its address instead, a number that
+ * heap_op_is_short(). Not as a line's first. @behind: what follows the address.
+ */
+static inline void heap_op_begin_same(struct heap_stream *s, int64_t far, char behind, struct heap_op *op)
+{
+	uint64_t minus = (uint64_t)(far >> 63), text;
+	uint32_t number = (uint32_t)(((uint64_t)far ^ minus) - minus), high = number / 1000;
+	bool is_long = number >= 1000000;
+	unsigned int nr = heap_op_digits(is_long ? high : number, &text);
+
+	text = text << (minus & 8) | (minus & '-');
+	nr += minus & 1;
+	/* Two characters of it are among the first four bytes; there may be only one. Behind: newlines. */
+	text |= (0x0a0a0a0a0a0a0a00 | (unsigned char)behind) << 8 * nr;
+	op->start = s->chunk + s->len - 3;
+	op->first = ',' | '[' << 8 | (uint32_t)text << 16;
+	text = text >> 16 | 0x0a0aull << 48;
+	memcpy(op->start + 4, &text, sizeof(text));
+	op->p = op->start + 2 + nr;
+	if (is_long)
+		op->p = digits_put_padded(op->p, number - high * 1000);
+}
+
+static inline bool heap_op_is_same_time(const struct heap_stream *s, uint64_t ns)
+{
+	return ns == s->last_ns && s->len != s->first;
+}
+
 /* The comma, and a sign if there is one. Return: the number without it. */
 static inline uint64_t heap_op_sign(struct heap_op *op, int64_t value)
 {
@@ -141,8 +171,12 @@ static inline void heap_stream_put_alloc(struct heap_stream *s, uint64_t ns, int
 {
 	struct heap_op op;
 
-	heap_op_begin(s, ns, &op);
-	heap_op_short_field(&op, far);
+	if (heap_op_is_same_time(s, ns)) {
+		heap_op_begin_same(s, far, ',', &op);
+	} else {
+		heap_op_begin(s, ns, &op);
+		heap_op_short_field(&op, far);
+	}
 	heap_op_short_field(&op, size);
 	heap_op_short_field(&op, stack);
 	heap_op_end(s, &op);
@@ -152,8 +186,12 @@ static inline void heap_stream_put_free(struct heap_stream *s, uint64_t ns, int6
 {
 	struct heap_op op;
 
-	heap_op_begin(s, ns, &op);
-	heap_op_short_field(&op, far);
+	if (heap_op_is_same_time(s, ns)) {
+		heap_op_begin_same(s, far, ']', &op);
+	} else {
+		heap_op_begin(s, ns, &op);
+		heap_op_short_field(&op, far);
+	}
 	heap_op_end(s, &op);
 }
 

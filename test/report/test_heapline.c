@@ -64,6 +64,7 @@ static void test_accepted(void)
 	static const char *const lines[] = {
 		HEAD "]}",
 		HEAD "[0,16]]}",
+		HEAD "[0]]}", HEAD "[0,1,2]]}", HEAD "[-0,1]]}", HEAD "[-5,0,4294967295],[7],[0,-0,2]]}",
 		HEAD "[ 5,123],[ 5,-1,2,3]]}",
 		HEAD "[0,-0],[0,0,4294967295,4294967295]]}",
 		HEAD "[999999999999999999,-999999999999999999,999999999999999999,4294967295]]}",
@@ -80,11 +81,12 @@ static void test_left_to_the_parser(void)
 {
 	static const char *const lines[] = {
 		HEAD "[0, 16]]}", HEAD "[0,16]] }", HEAD "[00,16]]}", HEAD "[0,16],]}", HEAD "[0,16]]",
-		HEAD "[0]]}", HEAD "[0,1,2]]}", HEAD "[0,1,2,3,4,5,6]]}", HEAD "[-1,16]]}",
+		HEAD "[0,1,2,3,4,5,6]]}", HEAD "[-1,16]]}", HEAD "[null]]}", HEAD "[null,1,2]]}",
+		HEAD "[0,null,2]]}", HEAD "[0,-1,2]]}", HEAD "[0,1,-2]]}", HEAD "[0,1,4294967296]]}",
 		HEAD "[0,null]]}", HEAD "[0,1,-2,3]]}", HEAD "[0,1,2,4294967296]]}",
 		HEAD "[  5,123]]}", HEAD "[5, 123]]}", HEAD "[5 ,123]]}", HEAD "[5,123 ]]}",
 		HEAD " [5,123]]}", HEAD "[5,123], [5,123]]}", HEAD "[5,-01]]}", HEAD "[5,--1]]}",
-		HEAD "[5,+1]]}", HEAD "[-0,1]]}", HEAD "[0,1,-0,2]]}", HEAD "[0,nul,1,2]]}",
+		HEAD "[5,+1]]}", HEAD "[0,1,-0,2]]}", HEAD "[0,nul,1,2]]}",
 		HEAD "[0,,1]]}", HEAD "[,1]]}", HEAD "[]]}", HEAD "[0,1,2,3,]]}", HEAD "[0,1,2,3,4,]]}",
 		HEAD "[9223372036854775807,16]]}", HEAD "[0,1.5]]}", HEAD "[0,-]]}", HEAD "[0,16]}",
 		"{\"ev\":\"heap\",\"t0\":0,\"tid\":7,\"base\":\"0x0\",\"ops\":[]}",
@@ -103,6 +105,7 @@ static void test_digits(void)
 	static const char *const forms[] = {
 		"[%s,1]", "[1,%s]", "[1,-%s]", "[1,1,%s,1]", "[1,1,1,%s]", "[1,1,1,1,%s]",
 		"[1,1,1,1,%s,1]", "[9,1,1,1,1,%s]", "[1,null,%s,1]",
+		"[%s]", "[-%s,1,1]", "[1,%s,1]", "[1,1,%s]",
 	};
 	static const char number[] = "90123456789012345678";
 	char op[64], line[256], digits[24];
@@ -114,7 +117,7 @@ static void test_digits(void)
 			snprintf(op, sizeof(op), forms[i], digits);
 			snprintf(line, sizeof(line), HEAD "[1,2],%s,[3,4]]}", op);
 			CHECK_EQ(scan_and_compare(line, strlen(line)),
-				 n <= 18 && (i != 4 || n < 10));
+				 n <= 18 && ((i != 4 && i != 12) || n < 10));
 		}
 	}
 }
@@ -123,7 +126,7 @@ static void test_digits(void)
 static void test_cut(void)
 {
 	static const char line[] = HEAD "[1,16],[20,-3,300,4],[5,6,7,8,9],[1,null,2,3],[ 4,5,6,7,8,9],"
-		"[12345678,123456789,1,2],[1,2]]}";
+		"[12345678,123456789,1,2],[-4],[5,6,7],[1,2]]}";
 	char copy[sizeof(line) + HEAPLINE_PAD] = { 0 };
 	struct heap_ops ops = { 0 };
 	size_t len;

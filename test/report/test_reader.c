@@ -126,7 +126,7 @@ static void test_heap_lines(void)
 	static const char data[] = HEADER
 		"{\"ev\":\"heap\",\"tid\":7,\"t0\":100,\"base\":\"0x10\",\"ops\":[[1,2]]}\n"
 		"{\"ev\":\"heap\", \"tid\":8,\"t0\":50,\"base\":\"0x10\",\"ops\":[[1,2,3,4],[5,2]]}\n"
-		"{\"ev\":\"heap\",\"tid\":9,\"t0\":50,\"base\":\"0x10\",\"ops\":[[1]]}\n";
+		"{\"ev\":\"heap\",\"tid\":9,\"t0\":50,\"base\":\"0x10\",\"ops\":[[]]}\n";
 	struct heap_ops ops = { 0 };
 	struct record rec[3];
 	struct reader r;

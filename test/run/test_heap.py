@@ -23,7 +23,7 @@ def operations(trace):
         if record["ev"] != "heap":
             continue
         now, base = record["t0"], int(record["base"], 16)
-        for dt, addr, *rest in record["ops"]:
+        for dt, addr, *rest in map(harness.with_time, record["ops"]):
             now += dt
             found.append((now, describe(base, addr, rest)))
     # Stable: what one thread did at the same time stays in its order.
@@ -193,7 +193,7 @@ def moments(trace):
             yield "mmap", int(record["ret"], 16), start + record["t"]
         elif record["ev"] == "heap":
             now, base = start + record["t0"], int(record["base"], 16)
-            for dt, addr, *rest in record["ops"]:
+            for dt, addr, *rest in map(harness.with_time, record["ops"]):
                 now += dt
                 yield "alloc" if rest else "free", base + addr, now
 

@@ -121,7 +121,7 @@ class Trace:
         tid, t = record["tid"], record["t0"]
         if t < self.heap_times.get(tid, 0):
             yield f"t0 {t} lies before the last operation of thread {tid}"
-        for op in record["ops"]:
+        for op in map(with_time, record["ops"]):
             t += op[0]
             if len(op) > 3 and op[3] > self.stacks:
                 self.heap_stacks.setdefault(op[3], self.line)
@@ -189,11 +189,16 @@ class Trace:
                 yield line, f"stack {stack} is unknown"
 
 
+def with_time(op):
+    """An operation of the form that begins with a time: it may have been left out."""
+    return [0, *op] if len(op) in (1, 3) else op
+
+
 def is_heap_op(op):
     """What the schema says about an operation, many times faster."""
-    if type(op) is not list or not 2 <= len(op) <= 6 or len(op) == 3:
+    if type(op) is not list or not 1 <= len(op) <= 6 or (len(op) == 3 and op[0] is None):
         return False
-    dt, addr, *rest = op
+    dt, addr, *rest = with_time(op)
     if addr is None:
         addr = 0 if len(op) == 4 else None
     if {type(dt), type(addr), *map(type, rest)} != {int} or dt < 0:
