@@ -12,11 +12,15 @@
 
 struct config config;
 
-static void say(const char *word, va_list ap)
+void config_say(enum config_quiet silent_from, const char *word, ...)
 {
 	char line[1024] = "vmtrace: ";
 	size_t len = strlen(line), n;
+	va_list ap;
 
+	if (config.quiet >= silent_from)
+		return;
+	va_start(ap, word);
 	for (; word; word = va_arg(ap, const char *)) {
 		n = strlen(word);
 		if (n > sizeof(line) - 1 - len)
@@ -24,28 +28,9 @@ static void say(const char *word, va_list ap)
 		memcpy(line + len, word, n);
 		len += n;
 	}
+	va_end(ap);
 	line[len++] = '\n';
 	(void)sys_write(2, line, len);
-}
-
-void config_error(const char *word, ...)
-{
-	va_list ap;
-
-	va_start(ap, word);
-	if (config.quiet < QUIET_ALL)
-		say(word, ap);
-	va_end(ap);
-}
-
-void config_warn(const char *word, ...)
-{
-	va_list ap;
-
-	va_start(ap, word);
-	if (config.quiet < QUIET_ERRORS)
-		say(word, ap);
-	va_end(ap);
 }
 
 /* A whole decimal number in [min, max]. */

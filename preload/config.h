@@ -47,8 +47,9 @@ const char *config_tier_name(enum config_tier tier);
  * "vmtrace: ", the words given (NULL ends them), a newline: one write to stderr. An error is no trace, or
  * a setting that is not obeyed; a warning stands in the trace, too.
  */
-void config_error(const char *word, ...);
-void config_warn(const char *word, ...);
+void config_say(enum config_quiet silent_from, const char *word, ...);
+#define config_error(...) config_say(QUIET_ALL, __VA_ARGS__)
+#define config_warn(...) config_say(QUIET_ERRORS, __VA_ARGS__)
 
 extern struct config config;
 
