@@ -303,15 +303,19 @@ static unsigned int pages_in(uint64_t start, uint64_t end)
 	return (unsigned int)((end - start) >> MM_PAGE_SHIFT);
 }
 
+/* Of what is read together from @start on. */
+static uint64_t block_end(const struct vma *vma, uint64_t start)
+{
+	return vma->vm_end - start > BLOCK_BYTES ? start + BLOCK_BYTES : vma->vm_end;
+}
+
 /* From the next region on, as much as is read together. Return: is_dense(). */
 static bool take_block(const struct vma *vma, uint64_t start)
 {
-	uint64_t end = start, limit = vma->vm_end, stop;
+	uint64_t end = start, limit = block_end(vma, start), stop;
 	struct page_region *region;
 	unsigned int i, pages = 0;
 
-	if (limit - start > BLOCK_BYTES)
-		limit = start + BLOCK_BYTES;
 	for (i = scan.next; i < scan.nr; i++) {
 		region = &buf->regions[i];
 		if (region->start >= limit || region->start - end > JOIN_BYTES)
@@ -369,12 +373,9 @@ static void find_huge(uint64_t start, unsigned int nr)
 /* The block where the scan has ended, and as much of it as is in @vma. Return: is_dense(). */
 static bool take_unscanned(const struct vma *vma)
 {
-	uint64_t start = scan.pos, end = vma->vm_end;
-	unsigned int nr;
+	uint64_t start = scan.pos, end = block_end(vma, start);
+	unsigned int nr = pages_in(start, end);
 
-	if (end - start > BLOCK_BYTES)
-		end = start + BLOCK_BYTES;
-	nr = pages_in(start, end);
 	scan.has_failed |= !pagemap_read(&buf->block, start, nr);
 	find_huge(start, nr);
 	pagemap_read_frames(&buf->block, nr);
