@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Heap operations: stamp, find the stack from the thread's last one, append to the thread's stream. No
- * lock, no system call and no memory that threads share, unless the stack is new or the chunk is full.
+ * lock, no system call and no memory that threads share, unless the stack is new, the chunk is full, or
+ * the block was another thread's.
  */
 #include <stdint.h>
 
@@ -16,7 +17,6 @@
 #include "no_heap.h"
 
 #define HOOK_BYTES 2048	/* of stack, from the program's frame to here */
-#define UNTIMED_MAX 15	/* operations between two looks at the counter */
 
 /*
  * From within a hook: the unwinder's own blocks are nobody's business; those of a handler that has
@@ -79,15 +79,6 @@ static inline void leave(struct thread_local_state *self)
 	end(self);
 }
 
-/*
- * Before the stack is walked: waiting for the counter then waits for the allocator only. A process of one
- * thread need not wait.
- */
-static inline uint64_t stamp_acquisition(void)
-{
-	return thread_is_alone() ? clock_before_release() : clock_after_acquisition();
-}
-
 static inline uint32_t stack_of(struct thread *t, const void *frame)
 {
 	struct walk_frame from;
@@ -117,7 +108,15 @@ static inline bool has_taken(const void *block)
 
 uint64_t capture_release(const void *block)
 {
-	return block && has_taken(block) ? clock_before_release() | 1 : 0;
+	struct thread_local_state *self = thread_state();
+	uint64_t now;
+
+	if (!block || !has_taken(block))
+		return 0;
+	now = heap_time_release(&self->heap_time, (uint64_t)(uintptr_t)block) | 1;
+	/* What a handler does meanwhile is in the trace before. */
+	self->heap_time.order = 0;
+	return now;
 }
 
 void capture_keep(const void *block, uint64_t released_ns)
@@ -139,7 +138,8 @@ static __attribute__((noinline)) void alloc_slowly(const void *block, size_t siz
 	t = enter(self);
 	if (!t)
 		return;
-	now = stamp_acquisition();
+	/* Before the stack is walked: waiting for the counter then waits for the allocator only. */
+	now = heap_time_acquire(&self->heap_time, (uint64_t)(uintptr_t)block);
 	heap_stream_alloc(&t->heap, t->tid, now, (uint64_t)(uintptr_t)block, size, align,
 			  stack_of(t, frame));
 	leave(self);
@@ -152,8 +152,9 @@ static __attribute__((noinline)) void record_free(const void *block, uint64_t re
 
 	if (!t)
 		return;
-	heap_stream_free(&t->heap, t->tid, released_ns ? released_ns : clock_before_release(),
-			 (uint64_t)(uintptr_t)block);
+	if (!released_ns)
+		released_ns = heap_time_release(&self->heap_time, (uint64_t)(uintptr_t)block);
+	heap_stream_free(&t->heap, t->tid, released_ns, (uint64_t)(uintptr_t)block);
 	leave(self);
 }
 
@@ -187,63 +188,71 @@ static inline uint32_t usual_stack_of(struct thread *t, const void *frame)
 	return __builtin_expect(id != 0, true) ? id : capture_stack_new(t, &from, key);
 }
 
-/*
- * While there is one thread, its own order is all that matters, and the counter is what costs most in
- * here. So a few operations take the time of the one before them, if the kernel's clock has not ticked
- * and nothing else was recorded since.
- */
-static inline bool is_at_same_time(struct thread_local_state *self)
+/* Not at the time of the one before, or in another line. */
+static __attribute__((noinline)) void put_alloc(struct thread_local_state *self, struct thread *t,
+						const void *block, size_t size, const void *frame, bool goes_on)
 {
-	uint64_t jiffy;
+	uint64_t addr = (uint64_t)(uintptr_t)block, now = t->heap.last_ns;
+	int64_t far = (int64_t)(addr - t->heap.base);
+	uint32_t stack;
 
-	if (!thread_is_alone() || !trace_clock.gettime)
-		return false;
-	jiffy = clock_jiffy();
-	if (__builtin_expect(self->heap_jiffy == jiffy && self->heap_untimed < UNTIMED_MAX, true)) {
-		self->heap_untimed++;
-		return true;
-	}
-	self->heap_jiffy = jiffy;
-	self->heap_untimed = 0;
-	return false;
+	/* Before the stack is walked: waiting for the counter then waits for the allocator only. */
+	if (!goes_on)
+		now = heap_time_acquire(&self->heap_time, addr);
+	stack = config.stacks ? usual_stack_of(t, frame) : 0;
+	if (__builtin_expect(heap_stream_goes_on(&t->heap, now) && heap_op_is_short(far) &&
+			     size < DIGITS_SHORT && stack < DIGITS_SHORT, true))
+		heap_stream_put_alloc(&t->heap, now, far, (uint32_t)size, stack);
+	else
+		heap_stream_alloc(&t->heap, t->tid, now, addr, size, 0, stack);
 }
 
 void capture_alloc(const void *block, size_t size, size_t align, const void *frame)
 {
 	struct thread_local_state *self = &tls_block;
 	struct thread *t = self->thread;
+	uint64_t addr = (uint64_t)(uintptr_t)block;
 	uint32_t stack = 0;
-	uint64_t now;
 	int64_t far;
+	bool goes_on;
 
 	if (!is_usual(self, block) || align) {
 		alloc_slowly(block, size, align, frame);
 		return;
 	}
 	begin(self);
-	if (is_at_same_time(self))
-		now = t->heap.last_ns;
-	else
-		now = clock_of_ticks(thread_is_alone() ? tsc_read() : tsc_read_ordered());
-	if (config.stacks)
-		stack = usual_stack_of(t, frame);
-	far = (int64_t)((uint64_t)(uintptr_t)block - t->heap.base);
-	if (__builtin_expect(heap_stream_goes_on(&t->heap, now) && heap_op_is_short(far) &&
-			     size < DIGITS_SHORT && stack < DIGITS_SHORT, true)) {
-		heap_stream_put_alloc(&t->heap, now, far, (uint32_t)size, stack);
-		/* A new stack may have filled a chunk, too. */
+	goes_on = heap_time_goes_on(&self->heap_time, addr);
+	far = (int64_t)(addr - t->heap.base);
+	if (__builtin_expect(!goes_on || !heap_op_is_short(far) || size >= DIGITS_SHORT, false)) {
+		put_alloc(self, t, block, size, frame, goes_on);
 		leave(self);
 		return;
 	}
-	heap_stream_alloc(&t->heap, t->tid, now, (uint64_t)(uintptr_t)block, size, 0, stack);
+	if (config.stacks)
+		stack = usual_stack_of(t, frame);
+	if (__builtin_expect(heap_stream_has_room(&t->heap) && stack < DIGITS_SHORT, true))
+		heap_stream_put_alloc_same(&t->heap, far, (uint32_t)size, stack);
+	else
+		heap_stream_alloc(&t->heap, t->tid, t->heap.last_ns, addr, size, 0, stack);
+	/* A new stack may have filled a chunk, too. */
 	leave(self);
 }
 
-/* Under the guard all along: what a handler did in between would be later, and stand before it. */
+/* As put_alloc(). Under the guard all along: what a handler did in between would be later, and stand before it. */
 static __attribute__((noinline)) void put_free(struct thread_local_state *self, struct thread *t,
-					       const void *block, uint64_t now)
+					       const void *block, bool goes_on)
 {
-	heap_stream_free(&t->heap, t->tid, now, (uint64_t)(uintptr_t)block);
+	uint64_t addr = (uint64_t)(uintptr_t)block, now = t->heap.last_ns;
+	int64_t far = (int64_t)(addr - t->heap.base);
+
+	if (!goes_on)
+		now = heap_time_release(&self->heap_time, addr);
+	if (__builtin_expect(heap_stream_goes_on(&t->heap, now) && heap_op_is_short(far), true)) {
+		heap_stream_put_free(&t->heap, now, far);
+		end(self);
+		return;
+	}
+	heap_stream_free(&t->heap, t->tid, now, addr);
 	leave(self);
 }
 
@@ -251,22 +260,23 @@ void capture_free(const void *block)
 {
 	struct thread_local_state *self = &tls_block;
 	struct thread *t = self->thread;
-	uint64_t now;
+	uint64_t addr = (uint64_t)(uintptr_t)block;
 	int64_t far;
+	bool goes_on;
 
 	if (!is_usual(self, block)) {
 		free_slowly(block);
 		return;
 	}
 	begin(self);
-	now = is_at_same_time(self) ? t->heap.last_ns : clock_of_ticks(tsc_read());
-	far = (int64_t)((uint64_t)(uintptr_t)block - t->heap.base);
-	if (__builtin_expect(!heap_stream_goes_on(&t->heap, now) || !heap_op_is_short(far), false)) {
-		put_free(self, t, block, now);
+	goes_on = heap_time_goes_on(&self->heap_time, addr);
+	far = (int64_t)(addr - t->heap.base);
+	if (__builtin_expect(goes_on && heap_stream_has_room(&t->heap) && heap_op_is_short(far), true)) {
+		heap_stream_put_free_same(&t->heap, far);
+		end(self);
 		return;
 	}
-	heap_stream_put_free(&t->heap, now, far);
-	end(self);
+	put_free(self, t, block, goes_on);
 }
 
 void capture_realloc(const void *block, size_t size, const void *old, uint64_t released_ns,
@@ -287,7 +297,7 @@ void capture_realloc(const void *block, size_t size, const void *old, uint64_t r
 	t = enter(self);
 	if (!t)
 		return;
-	now = stamp_acquisition();
+	now = heap_time_acquire(&self->heap_time, (uint64_t)(uintptr_t)block);
 	heap_stream_realloc(&t->heap, t->tid, now, (uint64_t)(uintptr_t)block, size,
 			    stack_of(t, frame), (uint64_t)(uintptr_t)old,
 			    now > released_ns ? now - released_ns : 0);

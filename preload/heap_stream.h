@@ -68,6 +68,12 @@ static inline bool heap_stream_goes_on(const struct heap_stream *s, uint64_t ns)
 	return __builtin_expect(s->len < s->limit && ns - s->last_ns < 1000000, true);
 }
 
+/* Does one at the time of the one before it? A line's first has none before it. */
+static inline bool heap_stream_has_room(const struct heap_stream *s)
+{
+	return __builtin_expect(s->len < s->limit && s->len != s->first, true);
+}
+
 /* In the open line. */
 static inline void heap_op_begin(struct heap_stream *s, uint64_t ns, struct heap_op *op)
 {
@@ -111,11 +117,6 @@ static inline void heap_op_begin_same(struct heap_stream *s, int64_t far, char b
 	op->p = op->start + 2 + nr;
 	if (is_long)
 		op->p = digits_put_padded(op->p, number - high * 1000);
-}
-
-static inline bool heap_op_is_same_time(const struct heap_stream *s, uint64_t ns)
-{
-	return ns == s->last_ns && s->len != s->first;
 }
 
 /* The comma, and a sign if there is one. Return: the number without it. */
@@ -171,12 +172,8 @@ static inline void heap_stream_put_alloc(struct heap_stream *s, uint64_t ns, int
 {
 	struct heap_op op;
 
-	if (heap_op_is_same_time(s, ns)) {
-		heap_op_begin_same(s, far, ',', &op);
-	} else {
-		heap_op_begin(s, ns, &op);
-		heap_op_short_field(&op, far);
-	}
+	heap_op_begin(s, ns, &op);
+	heap_op_short_field(&op, far);
 	heap_op_short_field(&op, size);
 	heap_op_short_field(&op, stack);
 	heap_op_end(s, &op);
@@ -186,12 +183,27 @@ static inline void heap_stream_put_free(struct heap_stream *s, uint64_t ns, int6
 {
 	struct heap_op op;
 
-	if (heap_op_is_same_time(s, ns)) {
-		heap_op_begin_same(s, far, ']', &op);
-	} else {
-		heap_op_begin(s, ns, &op);
-		heap_op_short_field(&op, far);
-	}
+	heap_op_begin(s, ns, &op);
+	heap_op_short_field(&op, far);
+	heap_op_end(s, &op);
+}
+
+/* At the time of the one before (heap_stream_has_room()). */
+static inline void heap_stream_put_alloc_same(struct heap_stream *s, int64_t far, uint32_t size, uint32_t stack)
+{
+	struct heap_op op;
+
+	heap_op_begin_same(s, far, ',', &op);
+	heap_op_short_field(&op, size);
+	heap_op_short_field(&op, stack);
+	heap_op_end(s, &op);
+}
+
+static inline void heap_stream_put_free_same(struct heap_stream *s, int64_t far)
+{
+	struct heap_op op;
+
+	heap_op_begin_same(s, far, ']', &op);
 	heap_op_end(s, &op);
 }
 

@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <sys/syscall.h>
 
+#include "heap_time.h"
 #include "sys.h"
 #include "thread.h"
 
@@ -128,8 +129,8 @@ static void enter(void)
 	tls.waits = false;
 	/* A SIGSYS handler's own calls pass straight through. */
 	tls.locked = true;
-	/* What is recorded under the lock has a time of its own, and a heap operation behind it is no earlier. */
-	tls.heap_jiffy = 0;
+	/* For what is recorded under it. */
+	heap_time_note_record();
 }
 
 void lock_take(struct lock_state *ret_state)

@@ -30,6 +30,7 @@
 #include "errnames.h"
 #include "exec.h"
 #include "frames.h"
+#include "heap_time.h"
 #include "hooks_alloc.h"
 #include "kmaps.h"
 #include "lock.h"
@@ -192,6 +193,8 @@ static int begin_trace(struct mm *old)
 	int err;
 
 	clock_start(&start_ns);
+	if (config.heap)
+		heap_time_start();
 	realtime_ns = read_realtime();
 	err = kmaps_init(config.maps_text);
 	if (err)

@@ -26,9 +26,8 @@
 
 __thread struct thread_local_state tls_block __attribute__((tls_model("initial-exec")));
 
-uint32_t thread_nr_seen;
-
 static struct thread *all;
+static uint32_t nr_made;
 static unsigned int nr_ended;
 static uint32_t gate_closed;	/* forks under way */
 static bool gate_locked;
@@ -61,8 +60,11 @@ static void on_thread_end(void *value)
 void thread_abandon(void)
 {
 	/* Under the lock, and inside the gate, signals are blocked: no jump can come from there. */
-	if (tls.depth && !tls.locked)
+	if (tls.depth && !tls.locked) {
+		/* An operation may have been stamped that won't be recorded. */
+		tls.heap_time.order = 0;
 		tls.depth = 0;
+	}
 }
 
 void thread_init(void)
@@ -101,21 +103,27 @@ static struct thread *thread_new(void)
 {
 	struct lock_state state;
 	struct thread *t, *next;
+	uint32_t nr;
 
 	lock_take(&state);
-	__atomic_fetch_add(&thread_nr_seen, 1, __ATOMIC_SEQ_CST);
+	if (all)
+		heap_time_share();
 	t = reap();
 	next = t ? t->next : all;
+	nr = t ? t->nr : nr_made;
 	if (!t) {
 		t = arena_alloc(sizeof(*t));
-		if (t)
+		if (t) {
 			all = t;
+			nr_made++;
+		}
 	}
 	if (t) {
 		/* Names of stacks hold for any thread, frames don't: their memory may be gone. */
 		memset(t, 0, offsetof(struct thread, stacks));
 		t->walk.generation = WALK_FORGETS;
 		t->tid = thread_tid();
+		t->nr = nr;
 		t->next = next;
 	}
 	lock_drop(&state);
@@ -135,8 +143,10 @@ struct thread *thread_self(void)
 	if (state->thread)
 		return state->thread;
 	state->thread = thread_new();
-	if (state->thread)
+	if (state->thread) {
 		state->thread->state = state;
+		state->heap_time.mark = heap_time_mark(state->thread->nr);
+	}
 	/* Keys below 32 live in the thread's descriptor: nothing is allocated here. */
 	if (state->thread && has_key && key < 32 && state == &tls_block)
 		pthread_setspecific(key, (void *)1);
@@ -239,7 +249,7 @@ void thread_gate_open(void)
 void thread_fork_child(void)
 {
 	all = NULL;
-	thread_nr_seen = 0;
+	nr_made = 0;
 	gate_closed = 0;
 	nr_ended = 0;
 	tls.tid = 0;

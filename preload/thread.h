@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "heap_stream.h"
+#include "heap_time.h"
 #include "sample.h"
 #include "walk.h"
 
@@ -21,6 +22,7 @@ struct thread_local_state;
 
 struct thread {
 	int tid;
+	uint32_t nr;		/* how many were made before it */
 	uint32_t in_gate;	/* it is in the unwinder or the loader, and may hold their locks */
 	uintptr_t stack_low, stack_high;	/* seen of its stack, signal stacks not counted */
 	const struct thread_local_state *state;	/* gone when the thread has */
@@ -55,8 +57,7 @@ struct thread_local_state {
 	bool clone_shares;		/* the clone under way makes a vfork_child */
 	volatile unsigned char selector;	/* sud.c's, read by the kernel */
 	volatile uintptr_t raw_ip;	/* behind the system call that SIGSYS interrupted, or 0 */
-	uint64_t heap_jiffy;		/* clock_jiffy() at a heap operation; 0: another record was since */
-	uint32_t heap_untimed;		/* operations since the counter was read for one */
+	struct heap_time heap_time;
 	uint64_t gate_signals;		/* the mask as it was outside of the gate */
 	uint32_t self_test_seen;	/* bits by enum mm_op */
 	uint32_t vfork_stack;		/* of the vfork under way */
@@ -114,11 +115,9 @@ void thread_abandon(void);
  * Has no other thread come by here yet? Then no address that one gave back can be handed out to this one:
  * whatever lets a thread see another's free() lets it see this, too. Context: hook path.
  */
-extern uint32_t thread_nr_seen;
-
 static inline bool thread_is_alone(void)
 {
-	return __atomic_load_n(&thread_nr_seen, __ATOMIC_RELAXED) < 2;
+	return !(__atomic_load_n(&heap_order, __ATOMIC_RELAXED) & HEAP_ORDER_SHARED);
 }
 
 /* The caller's record, made at first use; NULL without memory. */

@@ -31,4 +31,22 @@ static inline uint64_t tsc_read_ordered(void)
 	return __rdtscp(&cpu);
 }
 
+/* Not behind any of those that follow it. */
+static inline uint64_t tsc_read_before(void)
+{
+	uint64_t ticks = tsc_read();
+
+	_mm_lfence();
+	return ticks;
+}
+
+/* Neither. */
+static inline uint64_t tsc_read_between(void)
+{
+	uint64_t ticks = tsc_read_ordered();
+
+	_mm_lfence();
+	return ticks;
+}
+
 #endif

@@ -185,6 +185,48 @@ def wrong(bench):
                  "releases of what is no live block")
 
 
+def hands(trace):
+    """(time, address, is it handed out?) of all operations; a resized block is given back, and handed out."""
+    for record in records(trace):
+        if record["ev"] != "heap":
+            continue
+        now, base = record["t0"], int(record["base"], 16)
+        for dt, addr, *rest in map(harness.with_time, record["ops"]):
+            now += dt
+            if len(rest) == 4:
+                yield now - rest[3], base + rest[2], False
+            yield now, base + addr, bool(rest)
+
+
+@case
+def exchange(bench):
+    """
+    Threads whose blocks change hands: by the times in the trace, no block is handed out before it was given
+    back, or given back before it was handed out.
+    """
+    environment = bench.preload(frames="off")
+    if bench.arguments == ["one-arena"]:
+        environment["GLIBC_TUNABLES"] = "glibc.malloc.arena_max=1:glibc.malloc.tcache_count=0"
+    elif bench.arguments:
+        environment["LD_PRELOAD"] += " " + allocator(bench.arguments[0])
+    done = bench.run([bench.program], environment)
+    expect_equal((done.status, done.ours), (0, []), "status, lines of ours")
+    allocs, frees = map(int, done.stdout.split())
+    trace, live = bench.only_trace(), set()
+    for _, addr, is_out in sorted(hands(trace), key=lambda one: one[0]):
+        expect((addr in live) != is_out, f"{addr:#x} is {'handed out' if is_out else 'given back'} twice")
+        (live.add if is_out else live.remove)(addr)
+    heap = bench.report_json("heap", trace, "--no-symbols")
+    expect_equal([heap[f"{kind}_frees"] for kind in ("double", "invalid", "unknown")], [0, 0, 0],
+                 "releases of what is no live block")
+    expect(heap["allocations"] >= allocs and heap["frees"] >= frees,
+           f"{heap['allocations']} allocations and {heap['frees']} releases, at least {allocs} and {frees}")
+    if header(trace)["clock"]["source"] == "tsc":
+        untimed = sum(len(op) in (1, 3) for record in records(trace) if record["ev"] == "heap" for op in record["ops"])
+        print(f"{untimed} of {allocs + frees} operations have the time of the one before")
+        expect(untimed > (allocs + frees) // 10, "some take the time of the one before")
+
+
 def moments(trace):
     """(kind, address, CLOCK_MONOTONIC) of the operations and of mmap, in the order of the file."""
     start = header(trace)["clock"]["start_ns"]
@@ -201,14 +243,13 @@ def moments(trace):
 @case
 def times(bench):
     """
-    Stamps beside what the program saw on the clock: within the call, and in the calls' order. In a process of
-    one thread they are by a tick too early at most, and no more than 16 in a row are the same.
+    Times beside what the program saw on the clock: in the calls' order, by a tick too early at most, and no
+    more than 16 in a row are the same.
     """
     done = bench.run([bench.program, *bench.arguments], bench.preload(frames="off"))
     expect_equal(done.status, 0, "status")
     tick, *calls = done.stdout.decode().splitlines()
     trace = bench.only_trace()
-    early = 0 if bench.arguments else int(tick)
     found = sorted(moments(trace), key=lambda one: one[2])
     start = header(trace)["clock"]["start_ns"]
     expect(len(calls) > 100, "there are calls")
@@ -221,10 +262,10 @@ def times(bench):
         now = found[at][2]
         # The rate of the counter was measured in a short time only.
         off = 20000 + (behind - start) // 200
-        expect(before - off - (0 if name == "mmap" else early) <= now <= behind + off,
+        expect(before - off - (0 if name == "mmap" else int(tick)) <= now <= behind + off,
                f"{call} has {now}, {now - before} behind its begin")
     for _, group in itertools.groupby(found, key=lambda one: one[2]):
-        expect(len(list(group)) <= (16 if early else 1), "operations at the same time")
+        expect(len(list(group)) <= 16, "operations at the same time")
 
 
 def operations_lost(trace):

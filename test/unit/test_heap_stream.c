@@ -128,6 +128,8 @@ static void test_operations(void)
 		case 0:
 			if (is_new || !heap_op_is_short((int64_t)(addr - s.base)))
 				heap_stream_free(&s, 7, ns, addr);
+			else if (ns == last && heap_stream_has_room(&s))
+				heap_stream_put_free_same(&s, (int64_t)(addr - s.base));
 			else
 				heap_stream_put_free(&s, ns, (int64_t)(addr - s.base));
 			break;
@@ -141,6 +143,8 @@ static void test_operations(void)
 			if (is_new || align || size >= DIGITS_SHORT || stack >= DIGITS_SHORT ||
 			    !heap_op_is_short((int64_t)(addr - s.base)))
 				heap_stream_alloc(&s, 7, ns, addr, size, align, stack);
+			else if (ns == last && heap_stream_has_room(&s))
+				heap_stream_put_alloc_same(&s, (int64_t)(addr - s.base), (uint32_t)size, stack);
 			else
 				heap_stream_put_alloc(&s, ns, (int64_t)(addr - s.base), (uint32_t)size,
 						      stack);
