@@ -19,6 +19,7 @@
 #define SPINS 100	/* pauses, of some 40 to 140 cycles each: less than a sleep and a wakeup */
 
 static uint32_t word;
+static uint32_t nr_taken;	/* times */
 static uint32_t ending_tid;	/* under the lock: who is about to end the process, 0: nobody */
 static int ending_pid;
 static uint32_t nr_lent;	/* forks on their way through libc's locks */
@@ -58,7 +59,7 @@ static void let_others_first(void)
 	unsigned int i;
 
 	tls.was_waited_for = false;
-	for (i = 0; i < YIELDS && !__atomic_load_n(&word, __ATOMIC_RELAXED); i++)
+	for (i = 0; i < YIELDS && __atomic_load_n(&nr_taken, __ATOMIC_RELAXED) == tls.nr_taken; i++)
 		sys_yield();
 }
 
@@ -81,8 +82,13 @@ static void take(void)
 
 static void drop(void)
 {
+	uint32_t seen = nr_taken;
+
+	/* What was recorded under it is no later than this. */
+	heap_time_note_record();
 	if (__atomic_exchange_n(&word, 0, __ATOMIC_RELEASE) == 2) {
 		tls.was_waited_for = true;
+		tls.nr_taken = seen;
 		sys_futex_wake(&word, 1);
 	}
 }
@@ -127,10 +133,9 @@ static void enter(void)
 	if (ending_tid)
 		wait_for_end();
 	tls.waits = false;
+	__atomic_store_n(&nr_taken, nr_taken + 1, __ATOMIC_RELAXED);
 	/* A SIGSYS handler's own calls pass straight through. */
 	tls.locked = true;
-	/* For what is recorded under it. */
-	heap_time_note_record();
 }
 
 void lock_take(struct lock_state *ret_state)

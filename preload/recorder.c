@@ -353,6 +353,8 @@ static bool next_chunk(struct heap_stream *s)
 		tell_full();
 	}
 	lock_drop(&state);
+	if (s->chunk && s->size == SINK_CHUNK)
+		sink_populate(s->chunk, s->size);
 	return s->chunk;
 }
 

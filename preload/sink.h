@@ -45,6 +45,8 @@ uint64_t sink_shrink(uint64_t *ret_start);
 char *sink_chunk(size_t want, size_t *ret_size);
 /* File: make the next @bytes of chunks now; later it may not be possible. Under the lock. */
 void sink_reserve(size_t bytes);
+/* File: all of a chunk will be used soon. Without the lock. */
+void sink_populate(char *chunk, size_t size);
 /* File: this chunk is complete; its pages need not stay resident. */
 void sink_retire(const char *chunk, size_t size);
 /* File: cut what lies behind @end off, if that is the last chunk. */

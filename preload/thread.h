@@ -50,6 +50,7 @@ struct thread_local_state {
 	volatile bool self_test;	/* calls are counted, not recorded */
 	volatile bool waits;		/* waits for the capture lock */
 	bool was_waited_for;		/* others slept when it let go of that */
+	uint32_t nr_taken;		/* how often it had been taken by then */
 	volatile bool lends;		/* forks, and has others wait for it */
 	bool forks;			/* at the site of libc's fork() */
 	volatile bool vfork_child;	/* another process runs on this thread's memory */

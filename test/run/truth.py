@@ -11,8 +11,8 @@ that of /proc/self/task: between the two it takes its snapshot, and nothing that
 between the first of them and the first call that it records. A fork child repeats both for its own
 trace. Arguments are compared as registers, all 64 bits of them.
 
-What the library does to its own memory is in the trace too, with the origin `self`. Its questions
-for the break, which change nothing, are not.
+What the library does to its own memory is in the trace too, with the origin `self`. What changes no
+mapping is not: its questions for the break, and the pages of its output that it asks for ahead.
 """
 import difflib
 import json
@@ -31,6 +31,7 @@ PRCTL_OPTIONS = (0x53564d41, 35, 67)
 # capture.c makes these outside its lock: beside another thread's call their order is not known.
 MAY_BLOCK = ("mlock", "mlock2", "mlockall")
 CLONE_VM = 0x100
+MADV_POPULATE_WRITE = 23
 
 LINE = re.compile(r"(\d+) +\[([0-9a-f?]+)\] (.*)$")
 BEGUN = re.compile(r"(\w+)\((.*)$")
@@ -217,10 +218,17 @@ class Trace:
         return f"{ip:#x}"
 
     def is_own(self, call):
-        """Did the library ask for the break? At tier all it does so in libc."""
+        """A call of the library's that changes no mapping? At tier all it makes them in libc."""
         gadget = int(self.header["capture"].get("gadget", "0x0"), 16)
-        return (call.name == "brk" and not call.args[0] and
-                (call.ip == gadget + 2 or self.place(call.ip).startswith("libvmtrace")))
+        if call.name == "madvise":
+            changes = call.args[2] != MADV_POPULATE_WRITE or not self.is_output(call.args[0], call.args[1])
+        else:
+            changes = call.name != "brk" or call.args[0]
+        return not changes and (call.ip == gadget + 2 or self.place(call.ip).startswith("libvmtrace"))
+
+    def is_output(self, start, size):
+        return any(int(low, 16) <= start and start + size <= int(high, 16)
+                   for low, high, what in self.header["own"] if what == "output")
 
     def is_raw(self, ip):
         """Is the instruction before @ip neither libc's, the loader's nor vmtrace's?"""
