@@ -163,11 +163,16 @@ void lock_resume(void)
 	enter();
 }
 
+void lock_restore_signals(const struct lock_state *state)
+{
+	if (state->blocked)
+		sys_restore_signals(&state->signals);
+}
+
 void lock_drop(const struct lock_state *state)
 {
 	lock_pause();
-	if (state->blocked)
-		sys_restore_signals(&state->signals);
+	lock_restore_signals(state);
 }
 
 void lock_drop_for_end(const struct lock_state *state)

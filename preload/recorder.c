@@ -11,6 +11,7 @@
 #include "sink.h"
 #include "sink_zstd.h"
 #include "sys.h"
+#include "thread.h"
 
 #include "no_heap.h"
 
@@ -336,6 +337,7 @@ void heap_stream_flush(struct heap_stream *s)
 static bool next_chunk(struct heap_stream *s)
 {
 	struct lock_state state;
+	bool ahead;
 	size_t want = s->size && s->size < SINK_CHUNK ? s->size * 4 : HEAP_CHUNK_FIRST;
 
 	lock_take(&state);
@@ -352,9 +354,14 @@ static bool next_chunk(struct heap_stream *s)
 		recorder_lost("heap", sink_is_file() ? sink_why() : "memory", 1);
 		tell_full();
 	}
-	lock_drop(&state);
-	if (s->chunk && s->size == SINK_CHUNK)
-		sink_populate(s->chunk, s->size);
+	/* A task that can be killed alone must not be waited for. */
+	ahead = s->chunk && s->size == SINK_CHUNK && !tls_block.shared && !thread_is_in_other_process();
+	if (ahead)
+		sink_ahead_begin();
+	lock_pause();
+	if (ahead)
+		sink_ahead(s->chunk, s->size);
+	lock_restore_signals(&state);
 	return s->chunk;
 }
 

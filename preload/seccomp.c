@@ -286,7 +286,7 @@ static long set_strict(long nr, const uint64_t arg[6])
 }
 
 /*
- * Under the lock from before the call, so that no other thread has a call of ours under way; signals
+ * Under the lock from before the call, and settled, so that no other thread has a call of ours under way; signals
  * are not blocked for it, for the filter may forbid to unblock them. A filter that can't be copied may
  * forbid anything, so that everything is taken to be forbidden.
  */
@@ -301,6 +301,7 @@ long seccomp_set(long nr, const uint64_t arg[6])
 	if (!is_filter_mode(nr, arg))
 		return set_strict(nr, arg);
 	lock_take_open(&state);
+	sink_settle();
 	filter = copy((const void *)arg[2]);
 	if (!filter || forbids(filter, SYS_pwritev) || forbids(filter, SYS_fstat))
 		sink_reserve(TRACE_RESERVE);

@@ -39,6 +39,9 @@
 #define STREAM_PATIENCE_MS 1000
 #define NR_SUFFIXES 1000
 #define FILLER_PAGE 4096u
+#define AHEAD_BYTES (4 * SINK_CHUNK)	/* of the file exist before they are asked for */
+#define AHEAD_FROM (1u << 20)	/* bytes of a file that is large enough for that */
+#define SETTLE_TRIES 1000000	/* yields */
 #define RETIRE_BYTES (1u << 20)	/* of the window, before its pages are let go together: all processors are interrupted */
 
 static struct {
@@ -49,7 +52,10 @@ static struct {
 	char *window;
 	size_t window_bytes;
 	uint64_t length;	/* bytes handed out (file) or written (stream) */
-	uint64_t ready;		/* file: bytes that exist already, or less than length */
+	uint64_t ready;		/* file: bytes that exist already */
+	uint32_t nr_ahead;	/* who are in sink_ahead() */
+	bool fills_ahead;	/* one of them writes behind ready */
+	bool is_full;		/* that failed once */
 	uint64_t retired;	/* file: up to here pages were let go */
 	dev_t dev;
 	ino_t ino;
@@ -353,7 +359,7 @@ static bool lengthen(size_t size)
 {
 	if (!extend(size))
 		return false;
-	sink.length += size;
+	__atomic_store_n(&sink.length, sink.length + size, __ATOMIC_RELAXED);
 	return true;
 }
 
@@ -452,6 +458,8 @@ int sink_open(bool child)
 	zsink_begin(NULL, 0);
 	sink.path[0] = '\0';
 	sink.length = sink.ready = sink.retired = 0;
+	sink.nr_ahead = 0;
+	sink.fills_ahead = sink.is_full = false;
 	if (!strncmp(config.out, "fd:", 3))
 		return child ? -ENOTSUP : open_inherited(config.out + 3);
 	if (!strncmp(config.out, "unix:", 5))
@@ -546,16 +554,33 @@ static bool drop_part_of_page(uint64_t at, uint64_t end)
 	return true;
 }
 
-static bool extend_blocked(size_t size)
+/* Up to @end, where the file ends now. Return: how far that came. */
+static long write_filler(uint64_t at, uint64_t end)
 {
 	struct iovec iov[4];
-	uint64_t at = sink.length, end = sink.length + size;
+	uint64_t left = end - at;
 	size_t i;
+	long n;
+
+	for (i = 0; i < sizeof(iov) / sizeof(iov[0]) && left; i++) {
+		iov[i] = fill(end - left, left);
+		left -= iov[i].iov_len;
+	}
+	do {
+		n = sys_call(SYS_pwritev, fds_now(sink.fd), (long)iov, (long)i, (long)at, 0, 0);
+	} while (n == -EINTR);
+	if (n == -EFBIG)
+		sys_discard_signal(SIGXFSZ);
+	return n ? n : -ENOSPC;
+}
+
+static bool extend_blocked(size_t size)
+{
+	uint64_t at, end = sink.length + size;
 	long n;
 	int err;
 
-	if (end <= sink.ready)
-		return true;
+	sink_settle();
 	if (!still_ours()) {
 		sink.err = -EBADF;
 		return false;
@@ -565,26 +590,16 @@ static bool extend_blocked(size_t size)
 		sink.err = err;
 		return false;
 	}
-	while (at < end) {
-		uint64_t left = end - at;
-
-		for (i = 0; i < sizeof(iov) / sizeof(iov[0]) && left; i++) {
-			iov[i] = fill(end - left, left);
-			left -= iov[i].iov_len;
-		}
-		n = sys_call(SYS_pwritev, fds_now(sink.fd), (long)iov, (long)i, (long)at, 0, 0);
-		if (n == -EINTR)
-			continue;
-		if (n == -EFBIG)
-			sys_discard_signal(SIGXFSZ);
-		if (n <= 0) {
-			sink.err = n ? (int)n : -ENOSPC;
+	for (at = sink.ready > sink.length ? sink.ready : sink.length; at < end; at += (uint64_t)n) {
+		n = write_filler(at, end);
+		if (n < 0) {
+			sink.err = (int)n;
 			return false;
 		}
-		at += (uint64_t)n;
-		if (drop_part_of_page(at, end))
+		if (drop_part_of_page(at + (uint64_t)n, end))
 			return false;
 	}
+	sink.ready = at;
 	return true;
 }
 
@@ -594,6 +609,8 @@ static bool extend(size_t size)
 	uint64_t signals;
 	bool done;
 
+	if (sink.length + size <= __atomic_load_n(&sink.ready, __ATOMIC_ACQUIRE))
+		return true;
 	sys_block_signals(&signals);
 	done = extend_blocked(size);
 	sys_restore_signals(&signals);
@@ -612,10 +629,46 @@ static bool retire(uint64_t start, uint64_t end)
 	return true;
 }
 
-/* For a third of what a page fault takes, each. A kernel before 5.14 has the faults instead. */
-void sink_populate(char *chunk, size_t size)
+/* A write beyond a limit must find its signal blocked, as in extend(). */
+static void fill_ahead(void)
+{
+	uint64_t length = __atomic_load_n(&sink.length, __ATOMIC_RELAXED), signals;
+	long n;
+
+	if (zsink_is_on() || sink.is_full || length < AHEAD_FROM ||
+	    sink.ready - length >= AHEAD_BYTES / 2 || length + AHEAD_BYTES > sink.window_bytes)
+		return;
+	sys_block_signals(&signals);
+	n = still_ours() ? write_filler(sink.ready, length + AHEAD_BYTES) : -EBADF;
+	sys_restore_signals(&signals);
+	if (n < 0)
+		sink.is_full = true;
+	else
+		__atomic_store_n(&sink.ready, sink.ready + (uint64_t)n, __ATOMIC_RELEASE);
+}
+
+void sink_ahead_begin(void)
+{
+	__atomic_fetch_add(&sink.nr_ahead, 1, __ATOMIC_RELAXED);
+}
+
+/* The pages for a third of what their faults would take; a kernel before 5.14 has those instead. */
+void sink_ahead(char *chunk, size_t size)
 {
 	sys_madvise(chunk, size, MADV_POPULATE_WRITE);
+	if (!__atomic_exchange_n(&sink.fills_ahead, true, __ATOMIC_ACQUIRE)) {
+		fill_ahead();
+		__atomic_store_n(&sink.fills_ahead, false, __ATOMIC_RELEASE);
+	}
+	__atomic_fetch_sub(&sink.nr_ahead, 1, __ATOMIC_RELEASE);
+}
+
+void sink_settle(void)
+{
+	unsigned int tries;
+
+	for (tries = 0; tries < SETTLE_TRIES && __atomic_load_n(&sink.nr_ahead, __ATOMIC_ACQUIRE); tries++)
+		sys_yield();
 }
 
 /* The others go together, with what follows them. */
@@ -646,12 +699,13 @@ char *sink_chunk(size_t want, size_t *ret_size)
 void sink_reserve(size_t bytes)
 {
 	bytes = ((sink.length + bytes + 4095) & ~4095ull) - sink.length;
-	if (sink.is_file && extend(bytes))
-		sink.ready = sink.length + bytes;
+	if (sink.is_file)
+		(void)extend(bytes);
 }
 
 static bool cut(uint64_t length)
 {
+	sink_settle();
 	if (!still_ours() || sys_ftruncate(fds_now(sink.fd), (off_t)length))
 		return false;
 	sink.length = sink.ready = length;
@@ -666,6 +720,8 @@ void sink_trim(const char *chunk, size_t size, size_t used)
 		zsink_trim();
 	else if (offset + size == sink.length)
 		(void)cut(offset + used);
+	else if (sink.ready > sink.length)
+		(void)cut(sink.length);
 }
 
 static ssize_t write_some(const char *buf, size_t len)

@@ -45,11 +45,19 @@ uint64_t sink_shrink(uint64_t *ret_start);
 char *sink_chunk(size_t want, size_t *ret_size);
 /* File: make the next @bytes of chunks now; later it may not be possible. Under the lock. */
 void sink_reserve(size_t bytes);
-/* File: all of a chunk will be used soon. Without the lock. */
-void sink_populate(char *chunk, size_t size);
+/**
+ * sink_ahead() - What a chunk that will be filled soon needs of the kernel, and the next ones will.
+ *
+ * File: not under the lock, or threads that fill chunks equally fast would wait for each other each time.
+ * sink_ahead_begin() is called under it, and sink_settle() waits for those that are in between: nobody
+ * makes a call of ours, nor changes the file, until the lock is dropped.
+ */
+void sink_ahead_begin(void);
+void sink_ahead(char *chunk, size_t size);
+void sink_settle(void);
 /* File: this chunk is complete; its pages need not stay resident. */
 void sink_retire(const char *chunk, size_t size);
-/* File: cut what lies behind @end off, if that is the last chunk. */
+/* File: cut off what lies behind what is used, @used bytes of the chunk if that is the last one. */
 void sink_trim(const char *chunk, size_t size, size_t used);
 /* Stream: whole records. Return: false if they are lost. */
 bool sink_stream(const char *buf, size_t len);
