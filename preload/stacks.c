@@ -11,10 +11,12 @@
 #include "no_heap.h"
 
 #define TABLE_FIRST 4096u	/* slots; doubled when half of them are taken */
+#define DESCEND_FRAMES 16	/* at a time */
 
 struct node {
 	uint64_t ip;
 	uint32_t parent;
+	uint32_t hash;		/* of all its frames, so that those further in have theirs before they are found */
 };
 
 /* Replaced by a larger one, never changed in size: who reads without the lock has all of one. */
@@ -49,17 +51,17 @@ bool stacks_init(void)
 	return nodes && table;
 }
 
-static uint32_t hash(uint32_t parent, uint64_t ip)
+static inline uint32_t hash_inside(uint32_t outer, uint64_t ip)
 {
-	uint64_t h = (ip ^ (uint64_t)parent << 40 ^ parent) * 0x9e3779b97f4a7c15ull;
+	uint64_t h = (ip ^ (uint64_t)outer << 32 ^ outer) * 0x9e3779b97f4a7c15ull;
 
 	return (uint32_t)(h >> 32) ^ (uint32_t)(h >> 52);
 }
 
 /* The slot of (parent, ip), or the free one where it belongs. Context: any. */
-static inline uint32_t *find(struct table *t, uint32_t parent, uint64_t ip)
+static inline uint32_t *find(struct table *t, uint32_t parent, uint64_t ip, uint32_t hash)
 {
-	uint32_t i = hash(parent, ip) & t->mask, id;
+	uint32_t i = hash & t->mask, id;
 
 	while ((id = __atomic_load_n(&t->ids[i], __ATOMIC_ACQUIRE)) &&
 	       (nodes[id].ip != ip || nodes[id].parent != parent))
@@ -69,13 +71,16 @@ static inline uint32_t *find(struct table *t, uint32_t parent, uint64_t ip)
 
 static uint32_t lookup(uint32_t parent, uint64_t ip)
 {
-	return *find(__atomic_load_n(&table, __ATOMIC_ACQUIRE), parent, ip);
+	return *find(__atomic_load_n(&table, __ATOMIC_ACQUIRE), parent, ip,
+		     hash_inside(nodes[parent].hash, ip));
 }
 
 /* Known to others from the second store on. */
 static void insert(struct table *t, uint32_t id)
 {
-	__atomic_store_n(find(t, nodes[id].parent, nodes[id].ip), id, __ATOMIC_RELEASE);
+	const struct node *node = &nodes[id];
+
+	__atomic_store_n(find(t, node->parent, node->ip, node->hash), id, __ATOMIC_RELEASE);
 }
 
 /* Room for @more nodes. A table spread over untouched memory would cost a page for each node. */
@@ -124,7 +129,8 @@ static uint32_t add_chain(uint32_t parent, void *const *ips, int nr, bool cut)
 		uint64_t ip = cut ? 0 : (uint64_t)(uintptr_t)ips[nr - 1];
 
 		cut = false;
-		nodes[++id] = (struct node){ .ip = ip, .parent = parent };
+		nodes[++id] = (struct node){ .ip = ip, .parent = parent,
+					     .hash = hash_inside(nodes[parent].hash, ip) };
 		jsonw_hex(w, NULL, ip);
 		parent = id;
 	}
@@ -170,15 +176,37 @@ bool stacks_equal(uint32_t id, void *const *ips, int nr, bool cut)
 	return cut ? id && !nodes[id].ip && !nodes[id].parent : !id;
 }
 
+/*
+ * Most of what is read here is in no near cache, and each node is known only when the one further out is.
+ * But where they will be is known before: all are asked for together.
+ */
 bool stacks_descend(uint32_t outer, struct walk_frame *fresh, int nr)
 {
-	while (nr--) {
-		if (!fresh[nr].is_own) {
-			outer = lookup(outer, fresh[nr].ip);
-			if (!outer)
-				return false;
+	struct table *t = __atomic_load_n(&table, __ATOMIC_ACQUIRE);
+	uint32_t hashes[DESCEND_FRAMES], hash;
+	int i, last;
+
+	while (nr) {
+		last = nr > DESCEND_FRAMES ? nr - DESCEND_FRAMES : 0;
+		hash = nodes[outer].hash;
+		for (i = nr - 1; i >= last; i--) {
+			if (!fresh[i].is_own)
+				hash = hash_inside(hash, fresh[i].ip);
+			hashes[i - last] = hash;
+			__builtin_prefetch(&t->ids[hash & t->mask]);
 		}
-		fresh[nr].node = outer;
+		for (i = nr - 1; i >= last; i--)
+			__builtin_prefetch(&nodes[__atomic_load_n(&t->ids[hashes[i - last] & t->mask],
+								  __ATOMIC_RELAXED)]);
+		for (i = nr - 1; i >= last; i--) {
+			if (!fresh[i].is_own) {
+				outer = *find(t, outer, fresh[i].ip, hashes[i - last]);
+				if (!outer)
+					return false;
+			}
+			fresh[i].node = outer;
+		}
+		nr = last;
 	}
 	return true;
 }
