@@ -108,15 +108,21 @@ static inline bool has_taken(const void *block)
 
 uint64_t capture_release(const void *block)
 {
-	struct thread_local_state *self = thread_state();
-	uint64_t now;
+	struct thread_local_state *self;
 
-	if (!block || !has_taken(block))
+	if (!block || !config.heap || !has_taken(block))
 		return 0;
-	now = heap_time_release(&self->heap_time, (uint64_t)(uintptr_t)block) | 1;
-	/* What a handler does meanwhile is in the trace before. */
-	self->heap_time.order = 0;
-	return now;
+	self = thread_state();
+	/* Its first operation: others must know of it before the block is theirs. */
+	if (__builtin_expect(!self->thread && !self->is_busy && capture_is_on(), false)) {
+		begin(self);
+		(void)thread_self();
+		end(self);
+	}
+	if (heap_time_is_stamped())
+		return clock_before_release() | 1;
+	/* What a handler does meanwhile stands in the trace before it. */
+	return heap_time_stamp_apart(&self->heap_time, (uint64_t)(uintptr_t)block) | 1;
 }
 
 void capture_keep(const void *block, uint64_t released_ns)

@@ -31,6 +31,7 @@ struct heap_stream {
 	size_t first;		/* len while the open line has no operation yet */
 	uint64_t base, last_ns;
 	uint64_t nr_ops;
+	uint32_t nr_given_up;	/* operations that are lost without asking for room */
 };
 
 /*

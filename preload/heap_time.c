@@ -37,12 +37,12 @@ static void give_up(void)
 	__atomic_fetch_or(&heap_order, HEAP_ORDER_STAMPED, __ATOMIC_SEQ_CST);
 }
 
-/* @seen: the mark that a block had which the counter is looked at for; one in eight pays. */
+/* @seen: the mark of a block that is stamped. One in three may be another thread's, of those. */
 static void count_taken(struct heap_time *h, uint8_t seen)
 {
 	if (!seen || seen == h->mark)
 		h->nr_taken -= h->nr_taken < 2 ? h->nr_taken : 2;
-	else if (++h->nr_taken == TAKEN_MAX)
+	else if (++h->nr_taken >= TAKEN_MAX)
 		give_up();
 }
 
@@ -65,22 +65,30 @@ static uint64_t take_over(struct heap_time *h, uint64_t block)
 	return tsc_read_ordered();
 }
 
-uint64_t heap_time_stamp(struct heap_time *h, uint64_t block)
+uint64_t heap_time_stamp_apart(struct heap_time *h, uint64_t block)
 {
-	uint64_t order, jiffy, ticks;
+	uint64_t order, ticks;
 
 	/* A handler may leave this for good, with the block marked, and not stamped. */
 	__atomic_store_n(&h->order, 0, __ATOMIC_RELAXED);
 	__atomic_signal_fence(__ATOMIC_SEQ_CST);
 	do {
 		order = __atomic_load_n(&heap_order, __ATOMIC_SEQ_CST);
-		jiffy = clock_jiffy();
 		ticks = order & HEAP_ORDER_SHARED ? take_over(h, block) : tsc_read_before();
 		/* Another thread's first stamp may have been before this one. */
 	} while ((__atomic_load_n(&heap_order, __ATOMIC_SEQ_CST) ^ order) & HEAP_ORDER_SHARED);
+	return clock_of_ticks(ticks);
+}
+
+uint64_t heap_time_stamp(struct heap_time *h, uint64_t block)
+{
+	uint64_t order = __atomic_load_n(&heap_order, __ATOMIC_SEQ_CST), jiffy = clock_jiffy();
+	uint64_t now = heap_time_stamp_apart(h, block);
+
 	h->jiffy = jiffy;
 	h->unstamped = 0;
+	/* What changed meanwhile is seen next time. */
 	if (h->mark && h->mark != MARK_MANY && !(order & HEAP_ORDER_STAMPED))
 		h->order = order;
-	return clock_of_ticks(ticks);
+	return now;
 }

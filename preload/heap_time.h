@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The times of heap operations, such that an address is never seen handed out before it is seen given
- * back, whichever threads did it.
+ * back, whichever threads did it. (Blocks that overlap, and begin elsewhere, may seem to be there at the
+ * same time: for less than a tick, and not when another record is made.)
  *
  * A look at the counter is what costs most in such an operation. So a few of a thread take the time of
  * the one before them: that is too early, by no more than a tick of the kernel's clock, and does no harm
@@ -44,7 +45,10 @@ struct heap_time {
 	uint8_t mark;		/* its own in the table; 0: it has no record yet */
 };
 
-/* What all threads read with each operation, and nobody writes then. */
+/*
+ * What all threads read with each operation, and nobody writes then. HEAP_ORDER_SHARED is there before a
+ * thread's first operation: whatever lets another see what that did lets it see this, too.
+ */
 extern uint64_t heap_order;
 extern uint8_t heap_owners[HEAP_OWNERS];
 
@@ -65,7 +69,7 @@ static inline void heap_time_note_record(void)
 	__atomic_fetch_add(&heap_order, HEAP_ORDER_RECORD, __ATOMIC_RELAXED);
 }
 
-/* Neighbours share no byte, and heaps that lie 32 MiB apart begin far from each other. */
+/* By where a block begins. Neighbours in glibc's heap share no byte, and heaps that lie 32 MiB apart begin far from each other. */
 static inline uint8_t *heap_time_owner(uint64_t block)
 {
 	uint32_t far = (uint32_t)(block >> (HEAP_OWNER_SHIFT + 20)) * 2654435769u >> 12;
@@ -98,19 +102,29 @@ static inline bool heap_time_goes_on(struct heap_time *h, uint64_t block)
 	return true;
 }
 
-/* A stamp, at such a moment; the thread's next operation in the trace must be the one that has it. */
+/*
+ * A stamp, at such a moment; the thread's next operation in the trace must be the one that has it. Or
+ * apart: then that one is stamped as well.
+ */
 uint64_t heap_time_stamp(struct heap_time *h, uint64_t block);
+uint64_t heap_time_stamp_apart(struct heap_time *h, uint64_t block);
+
+/* Every operation? Then nobody need know of it. */
+static inline bool heap_time_is_stamped(void)
+{
+	return __atomic_load_n(&heap_order, __ATOMIC_RELAXED) & HEAP_ORDER_STAMPED;
+}
 
 static inline uint64_t heap_time_release(struct heap_time *h, uint64_t block)
 {
-	if (__atomic_load_n(&heap_order, __ATOMIC_RELAXED) & HEAP_ORDER_STAMPED)
+	if (heap_time_is_stamped())
 		return clock_before_release();
 	return heap_time_stamp(h, block);
 }
 
 static inline uint64_t heap_time_acquire(struct heap_time *h, uint64_t block)
 {
-	if (__atomic_load_n(&heap_order, __ATOMIC_RELAXED) & HEAP_ORDER_STAMPED)
+	if (heap_time_is_stamped())
 		return clock_after_acquisition();
 	return heap_time_stamp(h, block);
 }

@@ -163,16 +163,11 @@ void lock_resume(void)
 	enter();
 }
 
-void lock_restore_signals(const struct lock_state *state)
-{
-	if (state->blocked)
-		sys_restore_signals(&state->signals);
-}
-
 void lock_drop(const struct lock_state *state)
 {
 	lock_pause();
-	lock_restore_signals(state);
+	if (state->blocked)
+		sys_restore_signals(&state->signals);
 }
 
 void lock_drop_for_end(const struct lock_state *state)

@@ -28,8 +28,6 @@ void lock_take(struct lock_state *ret_state);
 /* With signals as they are: a handler's calls in between pass straight through, counted as lost. */
 void lock_take_open(struct lock_state *ret_state);
 void lock_drop(const struct lock_state *state);
-/* What lock_drop() does behind lock_pause(). */
-void lock_restore_signals(const struct lock_state *state);
 
 /*
  * Before the locks that libc's fork() takes, of the allocator and others: who holds one of them may be

@@ -11,7 +11,6 @@
 #include "sink.h"
 #include "sink_zstd.h"
 #include "sys.h"
-#include "thread.h"
 
 #include "no_heap.h"
 
@@ -19,6 +18,7 @@
 #define STREAM_CHUNK 4096u		/* bytes a thread collects for a stream */
 #define HEAP_CHUNK_FIRST 4096u		/* a thread's first chunk; the next ones are larger */
 #define HEAP_LINE_MAX 16384u		/* bytes of one heap line */
+#define HEAP_GIVEN_UP 255u		/* operations, before room is asked for again where there was none */
 #define HEAP_HEAD_MAX 128u		/* of a line without operations */
 #define POPULATE_RECORD 32768u		/* bytes; most records are shorter */
 #define NR_LOST 16
@@ -337,10 +337,12 @@ void heap_stream_flush(struct heap_stream *s)
 static bool next_chunk(struct heap_stream *s)
 {
 	struct lock_state state;
+	uint64_t signals;
 	bool ahead;
 	size_t want = s->size && s->size < SINK_CHUNK ? s->size * 4 : HEAP_CHUNK_FIRST;
 
-	lock_take(&state);
+	sys_block_signals(&signals);
+	lock_take_open(&state);
 	if (s->size >= SINK_CHUNK)
 		want = SINK_CHUNK;
 	heap_stream_flush_apart(s);
@@ -354,14 +356,11 @@ static bool next_chunk(struct heap_stream *s)
 		recorder_lost("heap", sink_is_file() ? sink_why() : "memory", 1);
 		tell_full();
 	}
-	/* A task that can be killed alone must not be waited for. */
-	ahead = s->chunk && s->size == SINK_CHUNK && !tls_block.shared && !thread_is_in_other_process();
-	if (ahead)
-		sink_ahead_begin();
-	lock_pause();
+	ahead = s->chunk && s->size == SINK_CHUNK && sink_ahead_begin();
+	lock_drop(&state);
 	if (ahead)
 		sink_ahead(s->chunk, s->size);
-	lock_restore_signals(&state);
+	sys_restore_signals(&signals);
 	return s->chunk;
 }
 
@@ -372,9 +371,17 @@ bool heap_stream_begin(struct heap_stream *s, int tid, uint64_t ns, uint64_t add
 	size_t limit;
 
 	s->limit = 0;
-	if ((!s->chunk || s->closed || s->len + HEAP_OP_MAX + HEAP_HEAD_MAX > s->size) &&
-	    !next_chunk(s))
+	s->last_ns = ns;
+	if (s->nr_given_up) {
+		s->nr_given_up--;
+		recorder_lost("heap", sink_is_file() ? sink_why() : "memory", 1);
 		return false;
+	}
+	if ((!s->chunk || s->closed || s->len + HEAP_OP_MAX + HEAP_HEAD_MAX > s->size) &&
+	    !next_chunk(s)) {
+		s->nr_given_up = HEAP_GIVEN_UP;
+		return false;
+	}
 	jsonw_init(&w, buf, sizeof(buf));
 	jsonw_event(&w, "heap");
 	jsonw_num(&w, "tid", tid);
@@ -386,7 +393,6 @@ bool heap_stream_begin(struct heap_stream *s, int tid, uint64_t ns, uint64_t add
 	s->len += w.len + 3;
 	s->first = s->len;
 	s->base = addr;
-	s->last_ns = ns;
 	limit = s->size - HEAP_OP_MAX;
 	s->limit = limit < s->len + HEAP_LINE_MAX ? limit : s->len + HEAP_LINE_MAX;
 	if (s->closed)

@@ -273,6 +273,7 @@ static long set_strict(long nr, const uint64_t arg[6])
 	long ret;
 
 	lock_take_open(&state);
+	(void)sink_settle();
 	recorder_lost("event", takes_counter(nr, arg) ? "tsc" : "seccomp", 1);
 	recorder_flush_lost();
 	ret = make(nr, arg);
@@ -286,9 +287,9 @@ static long set_strict(long nr, const uint64_t arg[6])
 }
 
 /*
- * Under the lock from before the call, and settled, so that no other thread has a call of ours under way; signals
- * are not blocked for it, for the filter may forbid to unblock them. A filter that can't be copied may
- * forbid anything, so that everything is taken to be forbidden.
+ * Under the lock from before the call, and settled, so that no other thread is in the middle of a record, or
+ * of a chunk; signals are not blocked for it, for the filter may forbid to unblock them. A filter that can't
+ * be copied may forbid anything, so that everything is taken to be forbidden.
  */
 long seccomp_set(long nr, const uint64_t arg[6])
 {
@@ -301,7 +302,7 @@ long seccomp_set(long nr, const uint64_t arg[6])
 	if (!is_filter_mode(nr, arg))
 		return set_strict(nr, arg);
 	lock_take_open(&state);
-	sink_settle();
+	(void)sink_settle();
 	filter = copy((const void *)arg[2]);
 	if (!filter || forbids(filter, SYS_pwritev) || forbids(filter, SYS_fstat))
 		sink_reserve(TRACE_RESERVE);

@@ -41,7 +41,8 @@
 #define FILLER_PAGE 4096u
 #define AHEAD_BYTES (4 * SINK_CHUNK)	/* of the file exist before they are asked for */
 #define AHEAD_FROM (1u << 20)	/* bytes of a file that is large enough for that */
-#define SETTLE_TRIES 1000000	/* yields */
+#define SETTLE_YIELDS 100
+#define SETTLE_MS 1000
 #define RETIRE_BYTES (1u << 20)	/* of the window, before its pages are let go together: all processors are interrupted */
 
 static struct {
@@ -53,6 +54,7 @@ static struct {
 	size_t window_bytes;
 	uint64_t length;	/* bytes handed out (file) or written (stream) */
 	uint64_t ready;		/* file: bytes that exist already */
+	int pid;		/* the process whose it is */
 	uint32_t nr_ahead;	/* who are in sink_ahead() */
 	bool fills_ahead;	/* one of them writes behind ready */
 	bool is_full;		/* that failed once */
@@ -458,6 +460,7 @@ int sink_open(bool child)
 	zsink_begin(NULL, 0);
 	sink.path[0] = '\0';
 	sink.length = sink.ready = sink.retired = 0;
+	sink.pid = sys_getpid();
 	sink.nr_ahead = 0;
 	sink.fills_ahead = sink.is_full = false;
 	if (!strncmp(config.out, "fd:", 3))
@@ -580,9 +583,9 @@ static bool extend_blocked(size_t size)
 	long n;
 	int err;
 
-	sink_settle();
-	if (!still_ours()) {
-		sink.err = -EBADF;
+	/* Who does not come to an end may yet write where the file ends now. */
+	if (!sink_settle() || !still_ours()) {
+		sink.err = sink.nr_ahead ? -EAGAIN : -EBADF;
 		return false;
 	}
 	err = grow_window(end);
@@ -629,27 +632,29 @@ static bool retire(uint64_t start, uint64_t end)
 	return true;
 }
 
-/* A write beyond a limit must find its signal blocked, as in extend(). */
+/* Not of a packed file: there a chunk is not a part of the file's end. */
 static void fill_ahead(void)
 {
-	uint64_t length = __atomic_load_n(&sink.length, __ATOMIC_RELAXED), signals;
+	uint64_t length = __atomic_load_n(&sink.length, __ATOMIC_RELAXED);
 	long n;
 
 	if (zsink_is_on() || sink.is_full || length < AHEAD_FROM ||
 	    sink.ready - length >= AHEAD_BYTES / 2 || length + AHEAD_BYTES > sink.window_bytes)
 		return;
-	sys_block_signals(&signals);
 	n = still_ours() ? write_filler(sink.ready, length + AHEAD_BYTES) : -EBADF;
-	sys_restore_signals(&signals);
 	if (n < 0)
 		sink.is_full = true;
 	else
 		__atomic_store_n(&sink.ready, sink.ready + (uint64_t)n, __ATOMIC_RELEASE);
 }
 
-void sink_ahead_begin(void)
+/* A task that shares the memory, and no more, can be killed alone: nobody must wait for it. */
+bool sink_ahead_begin(void)
 {
+	if (!sink.is_file || sys_getpid() != sink.pid)
+		return false;
 	__atomic_fetch_add(&sink.nr_ahead, 1, __ATOMIC_RELAXED);
+	return true;
 }
 
 /* The pages for a third of what their faults would take; a kernel before 5.14 has those instead. */
@@ -663,12 +668,20 @@ void sink_ahead(char *chunk, size_t size)
 	__atomic_fetch_sub(&sink.nr_ahead, 1, __ATOMIC_RELEASE);
 }
 
-void sink_settle(void)
+bool sink_settle(void)
 {
 	unsigned int tries;
 
-	for (tries = 0; tries < SETTLE_TRIES && __atomic_load_n(&sink.nr_ahead, __ATOMIC_ACQUIRE); tries++)
-		sys_yield();
+	for (tries = 0; __atomic_load_n(&sink.nr_ahead, __ATOMIC_ACQUIRE); tries++) {
+		if (tries == SETTLE_YIELDS + SETTLE_MS)
+			return false;
+		/* One that has not the time to end needs more than a yield. */
+		if (tries < SETTLE_YIELDS)
+			sys_yield();
+		else
+			sys_sleep_ms();
+	}
+	return true;
 }
 
 /* The others go together, with what follows them. */
@@ -705,8 +718,7 @@ void sink_reserve(size_t bytes)
 
 static bool cut(uint64_t length)
 {
-	sink_settle();
-	if (!still_ours() || sys_ftruncate(fds_now(sink.fd), (off_t)length))
+	if (!sink_settle() || !still_ours() || sys_ftruncate(fds_now(sink.fd), (off_t)length))
 		return false;
 	sink.length = sink.ready = length;
 	return true;

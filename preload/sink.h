@@ -47,14 +47,16 @@ char *sink_chunk(size_t want, size_t *ret_size);
 void sink_reserve(size_t bytes);
 /**
  * sink_ahead() - What a chunk that will be filled soon needs of the kernel, and the next ones will.
+ * sink_ahead_begin() - Announce that, under the lock. Return: false if it must not be done.
+ * sink_settle() - Wait for those that are in between, under the lock: until that is dropped, nobody else
+ * changes the file then. Return: false if somebody does not come to an end.
  *
- * File: not under the lock, or threads that fill chunks equally fast would wait for each other each time.
- * sink_ahead_begin() is called under it, and sink_settle() waits for those that are in between: nobody
- * makes a call of ours, nor changes the file, until the lock is dropped.
+ * Not under the lock, or threads that fill chunks equally fast would wait for each other each time.
+ * Context: signals blocked, for no handler may leave it for good, nor come to wait for it.
  */
-void sink_ahead_begin(void);
+bool sink_ahead_begin(void);
 void sink_ahead(char *chunk, size_t size);
-void sink_settle(void);
+bool sink_settle(void);
 /* File: this chunk is complete; its pages need not stay resident. */
 void sink_retire(const char *chunk, size_t size);
 /* File: cut off what lies behind what is used, @used bytes of the chunk if that is the last one. */

@@ -193,8 +193,7 @@ static int begin_trace(struct mm *old)
 	int err;
 
 	clock_start(&start_ns);
-	if (config.heap)
-		heap_time_start();
+	heap_time_start();
 	realtime_ns = read_realtime();
 	err = kmaps_init(config.maps_text);
 	if (err)

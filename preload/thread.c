@@ -254,6 +254,7 @@ void thread_fork_child(void)
 	nr_ended = 0;
 	tls.tid = 0;
 	tls.thread = NULL;
+	tls.heap_time = (struct heap_time){ 0 };
 }
 
 /*

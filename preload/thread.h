@@ -112,10 +112,7 @@ int thread_tid(void);
 /* A signal handler jumps out of the hook it interrupted: the guard goes with it. */
 void thread_abandon(void);
 
-/*
- * Has no other thread come by here yet? Then no address that one gave back can be handed out to this one:
- * whatever lets a thread see another's free() lets it see this, too. Context: hook path.
- */
+/* Has no other thread come by here yet? Context: hook path. */
 static inline bool thread_is_alone(void)
 {
 	return !(__atomic_load_n(&heap_order, __ATOMIC_RELAXED) & HEAP_ORDER_SHARED);

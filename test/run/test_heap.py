@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import pathlib
+import resource
 
 import harness
 from harness import Skip, case, expect, expect_equal, header, records
@@ -306,6 +307,31 @@ def stress_once(bench, heap, words, generations):
                f"{counted} operations, {recorded} recorded, {lost} lost, {jumps} jumps")
         sums = [sums[0] + recorded, sums[1] + lost, sums[2] + 1]
     return sums
+
+
+@case
+def full(bench):
+    """
+    Two threads, and a file that may not grow on (and has grown ahead of them): what is missing is counted, and
+    whole lines stay.
+    """
+    env = bench.preload(frames="off")
+    env["LD_PRELOAD"] += " " + bench.beside["count_heap"]
+    env["COUNT_HEAP_OUT"] = str(bench.traces / "of")
+    limit = 3 << 20
+    done = bench.run([bench.program, 2, 200000], env,
+                     preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+    expect_equal((done.status, done.stderr), (0, b""), "the program")
+    counts, = bench.traces.glob("of.*")
+    counted = json.loads(counts.read_text())["operations"]
+    counts.unlink()
+    trace = bench.only_trace()
+    recorded = sum(len(record["ops"]) for record in records(trace) if record["ev"] == "heap")
+    lost = sum(record["count"] for record in records(trace) if record["ev"] == "lost")
+    expect(limit * 9 // 10 < trace.stat().st_size <= limit, f"{trace.stat().st_size} bytes")
+    # The mapping events that found no room are counted with them.
+    expect(counted <= recorded + lost <= counted + 1000, f"{counted} operations, {recorded} recorded, {lost} lost")
+    bench.validate(trace)
 
 
 @case
