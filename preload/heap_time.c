@@ -37,7 +37,7 @@ static void give_up(void)
 	__atomic_fetch_or(&heap_order, HEAP_ORDER_STAMPED, __ATOMIC_SEQ_CST);
 }
 
-/* @seen: the mark of a block that is stamped. One in three may be another thread's, of those. */
+/* @seen: the mark of a block that is stamped. Two in three may be others', which is one in nine of all. */
 static void count_taken(struct heap_time *h, uint8_t seen)
 {
 	if (!seen || seen == h->mark)

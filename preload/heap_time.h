@@ -69,7 +69,10 @@ static inline void heap_time_note_record(void)
 	__atomic_fetch_add(&heap_order, HEAP_ORDER_RECORD, __ATOMIC_RELAXED);
 }
 
-/* By where a block begins. Neighbours in glibc's heap share no byte, and heaps that lie 32 MiB apart begin far from each other. */
+/*
+ * By where a block begins. Neighbours in glibc's heap share no byte, and heaps that lie 32 MiB apart begin
+ * far from each other.
+ */
 static inline uint8_t *heap_time_owner(uint64_t block)
 {
 	uint32_t far = (uint32_t)(block >> (HEAP_OWNER_SHIFT + 20)) * 2654435769u >> 12;

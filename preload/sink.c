@@ -43,7 +43,7 @@
 #define AHEAD_FROM (1u << 20)	/* bytes of a file that is large enough for that */
 #define SETTLE_YIELDS 100
 #define SETTLE_MS 1000
-#define RETIRE_BYTES (1u << 20)	/* of the window, before its pages are let go together: all processors are interrupted */
+#define RETIRE_BYTES (1u << 20)	/* of the window; letting go of pages interrupts all processors */
 
 static struct {
 	int fd;			/* handle in fds.c, -1: none */
@@ -461,8 +461,7 @@ int sink_open(bool child)
 	sink.path[0] = '\0';
 	sink.length = sink.ready = sink.retired = 0;
 	sink.pid = sys_getpid();
-	sink.nr_ahead = 0;
-	sink.fills_ahead = sink.is_full = false;
+	sink.is_full = false;
 	if (!strncmp(config.out, "fd:", 3))
 		return child ? -ENOTSUP : open_inherited(config.out + 3);
 	if (!strncmp(config.out, "unix:", 5))
@@ -484,6 +483,12 @@ void sink_detach(void)
 	if (sink.window)
 		sys_mmap(sink.window, sink.window_bytes, PROT_READ | PROT_WRITE,
 			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+}
+
+void sink_fork_child(void)
+{
+	sink.nr_ahead = 0;
+	sink.fills_ahead = false;
 }
 
 uint64_t sink_shrink(uint64_t *ret_start)

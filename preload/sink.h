@@ -30,6 +30,8 @@
 int sink_open(bool child);
 /* Give up before the first record was kept: one line on stderr; the file goes. */
 void sink_abandon(int err);
+/* The threads that were at it are not in the child. */
+void sink_fork_child(void);
 /* Put harmless memory in the window's place: what is still stored there is nobody's. */
 void sink_detach(void);
 bool sink_is_file(void);		/* with a window over it; else it is a stream */

@@ -382,6 +382,7 @@ void start_fork_child(int parent_pid, bool traced)
 	capture_set_on(false);
 	old = capture_mm;
 	thread_fork_child();
+	sink_fork_child();
 	capture_reset();
 	verify_reset();
 	stacks_reset();
