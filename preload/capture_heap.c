@@ -119,10 +119,8 @@ uint64_t capture_release(const void *block)
 		(void)thread_self();
 		end(self);
 	}
-	if (heap_time_is_stamped())
-		return clock_before_release() | 1;
-	/* What a handler does meanwhile stands in the trace before it. */
-	return heap_time_stamp_apart(&self->heap_time, (uint64_t)(uintptr_t)block) | 1;
+	/* Apart, for what a handler does meanwhile stands in the trace before it. */
+	return heap_time_release_apart(&self->heap_time, (uint64_t)(uintptr_t)block) | 1;
 }
 
 void capture_keep(const void *block, uint64_t released_ns)
@@ -244,7 +242,10 @@ void capture_alloc(const void *block, size_t size, size_t align, const void *fra
 	leave(self);
 }
 
-/* As put_alloc(). Under the guard all along: what a handler did in between would be later, and stand before it. */
+/*
+ * As put_alloc(). Under the guard all along: what a handler did in between would be later, and stand
+ * before it.
+ */
 static __attribute__((noinline)) void put_free(struct thread_local_state *self, struct thread *t,
 					       const void *block, bool goes_on)
 {

@@ -125,6 +125,13 @@ static inline uint64_t heap_time_release(struct heap_time *h, uint64_t block)
 	return heap_time_stamp(h, block);
 }
 
+static inline uint64_t heap_time_release_apart(struct heap_time *h, uint64_t block)
+{
+	if (heap_time_is_stamped())
+		return clock_before_release();
+	return heap_time_stamp_apart(h, block);
+}
+
 static inline uint64_t heap_time_acquire(struct heap_time *h, uint64_t block)
 {
 	if (heap_time_is_stamped())

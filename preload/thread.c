@@ -103,19 +103,17 @@ static struct thread *thread_new(void)
 {
 	struct lock_state state;
 	struct thread *t, *next;
-	uint32_t nr;
 
 	lock_take(&state);
 	if (all)
 		heap_time_share();
 	t = reap();
 	next = t ? t->next : all;
-	nr = t ? t->nr : nr_made;
 	if (!t) {
 		t = arena_alloc(sizeof(*t));
 		if (t) {
 			all = t;
-			nr_made++;
+			t->nr = nr_made++;
 		}
 	}
 	if (t) {
@@ -123,7 +121,6 @@ static struct thread *thread_new(void)
 		memset(t, 0, offsetof(struct thread, stacks));
 		t->walk.generation = WALK_FORGETS;
 		t->tid = thread_tid();
-		t->nr = nr;
 		t->next = next;
 	}
 	lock_drop(&state);

@@ -22,7 +22,6 @@ struct thread_local_state;
 
 struct thread {
 	int tid;
-	uint32_t nr;		/* how many were made before it */
 	uint32_t in_gate;	/* it is in the unwinder or the loader, and may hold their locks */
 	uintptr_t stack_low, stack_high;	/* seen of its stack, signal stacks not counted */
 	const struct thread_local_state *state;	/* gone when the thread has */
@@ -34,6 +33,7 @@ struct thread {
 		uint64_t hash;
 		uint32_t id;
 	} stacks[THREAD_STACKS];
+	uint32_t nr;		/* how many were made before it; who takes it over keeps that, too */
 	struct walk walk;
 };
 

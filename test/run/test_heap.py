@@ -17,16 +17,22 @@ MARKS = 1000
 LIBRARIES = pathlib.Path("/usr/lib/x86_64-linux-gnu")
 
 
+def timed(record):
+    """(time, base, address from there, the rest) of a heap line's operations."""
+    now, base = record["t0"], int(record["base"], 16)
+    for dt, addr, *rest in map(harness.with_time, record["ops"]):
+        now += dt
+        yield now, base, addr, rest
+
+
+def heap_lines(trace):
+    return (record for record in records(trace) if record["ev"] == "heap")
+
+
 def operations(trace):
     """All of a trace in the order of time, in the words of the list."""
-    found = []
-    for record in records(trace):
-        if record["ev"] != "heap":
-            continue
-        now, base = record["t0"], int(record["base"], 16)
-        for dt, addr, *rest in map(harness.with_time, record["ops"]):
-            now += dt
-            found.append((now, describe(base, addr, rest)))
+    found = [(now, describe(base, addr, rest)) for record in heap_lines(trace)
+             for now, base, addr, rest in timed(record)]
     # Stable: what one thread did at the same time stays in its order.
     return [text for _, text in sorted(found, key=lambda one: one[0])]
 
@@ -188,12 +194,8 @@ def wrong(bench):
 
 def hands(trace):
     """(time, address, is it handed out?) of all operations; a resized block is given back, and handed out."""
-    for record in records(trace):
-        if record["ev"] != "heap":
-            continue
-        now, base = record["t0"], int(record["base"], 16)
-        for dt, addr, *rest in map(harness.with_time, record["ops"]):
-            now += dt
+    for record in heap_lines(trace):
+        for now, base, addr, rest in timed(record):
             if len(rest) == 4:
                 yield now - rest[3], base + rest[2], False
             yield now, base + addr, bool(rest)
@@ -223,7 +225,7 @@ def exchange(bench):
     expect(heap["allocations"] >= allocs and heap["frees"] >= frees,
            f"{heap['allocations']} allocations and {heap['frees']} releases, at least {allocs} and {frees}")
     if header(trace)["clock"]["source"] == "tsc":
-        untimed = sum(len(op) in (1, 3) for record in records(trace) if record["ev"] == "heap" for op in record["ops"])
+        untimed = sum(len(op) in (1, 3) for record in heap_lines(trace) for op in record["ops"])
         print(f"{untimed} of {allocs + frees} operations have the time of the one before")
         expect(untimed > (allocs + frees) // 10, "some take the time of the one before")
 
@@ -235,10 +237,8 @@ def moments(trace):
         if record["ev"] == "call" and record["call"] == "mmap":
             yield "mmap", int(record["ret"], 16), start + record["t"]
         elif record["ev"] == "heap":
-            now, base = start + record["t0"], int(record["base"], 16)
-            for dt, addr, *rest in map(harness.with_time, record["ops"]):
-                now += dt
-                yield "alloc" if rest else "free", base + addr, now
+            for now, base, addr, rest in timed(record):
+                yield "alloc" if rest else "free", base + addr, start + now
 
 
 @case
@@ -326,7 +326,7 @@ def full(bench):
     counted = json.loads(counts.read_text())["operations"]
     counts.unlink()
     trace = bench.only_trace()
-    recorded = sum(len(record["ops"]) for record in records(trace) if record["ev"] == "heap")
+    recorded = sum(len(record["ops"]) for record in heap_lines(trace))
     lost = sum(record["count"] for record in records(trace) if record["ev"] == "lost")
     expect(limit * 9 // 10 < trace.stat().st_size <= limit, f"{trace.stat().st_size} bytes")
     # The mapping events that found no room are counted with them.
