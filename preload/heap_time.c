@@ -6,7 +6,9 @@
 
 #define MARK_MANY 255		/* of all threads that came after 254 others; nobody's own */
 #define TAKEN_MAX (1u << 18)	/* some 20 ms of a processor's time, at most */
-#define TRIES 100	/* one in three fails where all threads take over the same block as fast as they can */
+#define TRIES 100	/* where all threads take over the same block as fast as they can, few need more than 5 */
+#define PAUSES_SHIFT_MIN 4
+#define PAUSES_SHIFT_MAX 10
 
 uint64_t heap_order = HEAP_ORDER_STAMPED;
 uint8_t heap_owners[HEAP_OWNERS];
@@ -46,6 +48,19 @@ static void count_taken(struct heap_time *h, uint8_t seen)
 		give_up();
 }
 
+/*
+ * Threads that mark the same byte in step find the other's mark each time, and for good. So they wait,
+ * each as long as its own look at the counter says. @failed: tries, until now.
+ */
+static void back_off(int failed, uint64_t ticks)
+{
+	int shift = failed < PAUSES_SHIFT_MAX - PAUSES_SHIFT_MIN ? PAUSES_SHIFT_MIN + failed : PAUSES_SHIFT_MAX;
+	uint32_t pauses = ((uint32_t)ticks * 2654435769u) >> (32 - shift);
+
+	while (pauses--)
+		__asm__ volatile("pause");
+}
+
 /* Mark the block. Return: ticks, of a moment at which it had the mark. */
 static uint64_t take_over(struct heap_time *h, uint64_t block)
 {
@@ -60,6 +75,7 @@ static uint64_t take_over(struct heap_time *h, uint64_t block)
 		ticks = tsc_read_between();
 		if (__atomic_load_n(owner, __ATOMIC_RELAXED) == mark)
 			return ticks;
+		back_off(i, ticks);
 	}
 	give_up();
 	return tsc_read_ordered();

@@ -16,6 +16,7 @@
 #define OWN 16		/* of each thread */
 #define ROUNDS 60
 #define OPERATIONS 20000
+#define MARKS 200000	/* of one block by each thread: it would be given up a little later */
 #define PATIENCE 50000000ul
 
 enum { FREE, HELD, BUSY };
@@ -178,6 +179,38 @@ static void test_gives_up(void)
 	CHECK_EQ(nr_wrong, 0);
 }
 
+static void *mark(void *arg)
+{
+	struct thread *t = arg;
+	int i;
+
+	pthread_barrier_wait(&barrier);
+	heap_time_share();
+	t->time.mark = heap_time_mark((uint32_t)t->nr);
+	for (i = 0; i < MARKS; i++)
+		heap_time_stamp(&t->time, 0x7f0000000000 + 8 * (uint64_t)t->nr);
+	return NULL;
+}
+
+/* Threads that write to the same byte as fast as they can do not keep each other from it. */
+static void test_contends(void)
+{
+	static struct thread threads[THREADS];
+	pthread_t ids[THREADS];
+	int i;
+
+	heap_time_start();
+	pthread_barrier_init(&barrier, NULL, THREADS);
+	for (i = 0; i < THREADS; i++) {
+		threads[i].nr = i;
+		pthread_create(&ids[i], NULL, mark, &threads[i]);
+	}
+	for (i = 0; i < THREADS; i++)
+		pthread_join(ids[i], NULL);
+	pthread_barrier_destroy(&barrier);
+	CHECK(!(heap_order & HEAP_ORDER_STAMPED));
+}
+
 static void test_records(void)
 {
 	struct heap_time h = { .mark = heap_time_mark(0) };
@@ -211,6 +244,7 @@ int main(void)
 	}
 	test_records();
 	test_order();
+	test_contends();
 	test_gives_up();
 	return test_result();
 }
