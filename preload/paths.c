@@ -24,7 +24,7 @@ static uint32_t nr_units(unsigned int level)
 
 size_t paths_bytes(unsigned int level)
 {
-	return nr_sets(level) * (sizeof(struct path_set) + PATHS_WAYS * sizeof(uint32_t)) +
+	return nr_sets(level) * sizeof(struct path_set) + PATHS_GUESSES * sizeof(uint32_t) +
 	       nr_units(level) * UNIT;
 }
 
@@ -44,20 +44,21 @@ void paths_use(struct paths *p, void *memory, unsigned int level)
 	p->level = level;
 	p->is_small = false;
 	use_all_units(p);
-	p->recent = (uint32_t *)(void *)(p->units + nr_units(level));
+	p->guesses = (uint32_t *)(void *)(p->units + nr_units(level));
 	__asm__ volatile("" ::: "memory");
-	p->sets = (struct path_set *)(void *)(p->recent + nr_sets(level) * PATHS_WAYS);
+	p->sets = (struct path_set *)(void *)(p->guesses + PATHS_GUESSES);
 }
 
 void paths_forget(struct paths *p)
 {
-	uint32_t set;
-	int way;
+	uint32_t set, i;
 
 	for (set = 0; p->sets && set <= p->mask; set++) {
-		for (way = 0; way < PATHS_WAYS; way++)
-			p->sets[set].at[way] = p->recent[set * PATHS_WAYS + (uint32_t)way] = 0;
+		for (i = 0; i < PATHS_WAYS; i++)
+			p->sets[set].at[i] = 0;
 	}
+	for (i = 0; p->sets && i < PATHS_GUESSES; i++)
+		p->guesses[i] = 0;
 	use_all_units(p);
 }
 
@@ -126,4 +127,5 @@ void paths_keep(struct paths *p, uint64_t key, const struct walk_frame *frame,
 	__asm__ volatile("" ::: "memory");
 	path->id = id;
 	set->at[way] = unit;
+	paths_note(p, unit);
 }

@@ -4,11 +4,11 @@
  *
  *     key of the innermost frames ─▶ set: 4 tags, 4 places ─▶ record: frame, id, (address, value)…
  *
- *     ip, stack pointer ─▶ the record that was right the last time
+ *     ip, stack pointer, the last two stacks ─▶ the record that was right the last time
  *
- * The second way reads nothing but the record, and is tried first while it is mostly right. A set is met
- * by one comparison, and what is read of a record lies together: most records are not in the nearest
- * cache when they are wanted.
+ * The second way reads nothing but the record, and is tried first while it is mostly right: a program
+ * comes by its stacks in the same order again and again. A set is met by one comparison, and what is read
+ * of a record lies together: most records are not in the nearest cache when they are wanted.
  */
 #ifndef VMTRACE_PATHS_H
 #define VMTRACE_PATHS_H
@@ -19,9 +19,11 @@
 #include <stdint.h>
 
 #define PATHS_WAYS 4
+#define PATHS_GUESSES 8192
 #define PATHS_LEVELS 3	/* sizes of the memory for them */
 #define PATHS_LUCK_MAX 64	/* right guesses that make up for as many wrong ones */
-#define PATHS_LUCK_OUT -512	/* stacks found without guessing, before it is tried again */
+#define PATHS_LUCK_OUT -512	/* stacks found without guessing, before it is tried again… */
+#define PATHS_LUCK_IN 16	/* …with so much luck */
 
 struct walk_frame;
 
@@ -54,7 +56,8 @@ struct path_unit {
 struct paths {
 	struct path_set *volatile sets;
 	struct path_unit *units;
-	uint32_t *recent;	/* records, by ip and sp; PATHS_WAYS for each set */
+	uint32_t *guesses;	/* PATHS_GUESSES records */
+	uint64_t history;	/* the records of the last two stacks */
 	uint32_t mask;		/* sets, less one */
 	int luck;		/* < 0: don't guess */
 	uint32_t max_units, nr_units;
@@ -110,30 +113,38 @@ static inline bool path_holds(const struct path *path, uintptr_t ip, uintptr_t s
 	return !changed;
 }
 
-static inline uint32_t *paths_recent(const struct paths *p, uintptr_t ip, uintptr_t sp)
+static inline uint32_t *paths_guess_at(const struct paths *p, uintptr_t ip, uintptr_t sp)
 {
-	uint64_t hash = (ip ^ sp << 20) * 0x9e3779b97f4a7c15ull;
+	uint64_t hash = ((ip ^ sp << 20) * 0x9e3779b97f4a7c15ull ^ p->history) * 0x9e3779b97f4a7c15ull;
 
-	return &p->recent[hash >> 32 & (p->mask * PATHS_WAYS + PATHS_WAYS - 1)];
+	return &p->guesses[(hash >> 40) % PATHS_GUESSES];
+}
+
+static inline void paths_note(struct paths *p, uint32_t unit)
+{
+	p->history = p->history << 32 | unit;
 }
 
 /*
- * Where the same function is called at the same depth, its callers are mostly the same as well. Return:
- * the id of the stack that begins so, if all its words are what they were, or 0.
+ * Return: the id of the stack that came by here the last time, if all its words are what they were, or 0.
  */
 static inline uint32_t paths_guess(struct paths *p, uintptr_t ip, uintptr_t sp, uintptr_t bp)
 {
 	const struct path *path;
+	uint32_t unit;
 
 	if (__builtin_expect(!p->sets, false))
 		return 0;
 	if (p->luck < 0) {
-		p->luck++;
+		if (!++p->luck)
+			p->luck = PATHS_LUCK_IN;
 		return 0;
 	}
-	path = paths_at(p, *paths_recent(p, ip, sp));
+	unit = *paths_guess_at(p, ip, sp);
+	path = paths_at(p, unit);
 	if (__builtin_expect(path_holds(path, ip, sp, bp), true)) {
 		p->luck += p->luck < PATHS_LUCK_MAX;
+		paths_note(p, unit);
 		return path->id;
 	}
 	if (--p->luck < 0)
@@ -142,7 +153,7 @@ static inline uint32_t paths_guess(struct paths *p, uintptr_t ip, uintptr_t sp, 
 }
 
 /* The same by the innermost frames' key. */
-static inline uint32_t paths_find(const struct paths *p, uint64_t key, uintptr_t ip, uintptr_t sp,
+static inline uint32_t paths_find(struct paths *p, uint64_t key, uintptr_t ip, uintptr_t sp,
 				  uintptr_t bp)
 {
 	const struct path_set *set = p->sets;
@@ -161,8 +172,8 @@ static inline uint32_t paths_find(const struct paths *p, uint64_t key, uintptr_t
 		unit = set->at[__builtin_ctz(found)];
 		path = paths_at(p, unit);
 		if (path_holds(path, ip, sp, bp)) {
-			if (p->luck >= 0)
-				*paths_recent(p, ip, sp) = unit;
+			*paths_guess_at(p, ip, sp) = unit;
+			paths_note(p, unit);
 			return path->id;
 		}
 	}
