@@ -14,7 +14,7 @@
 
 static uint32_t nr_sets(unsigned int level)
 {
-	return FIRST_SETS << 2 * (level - 1);
+	return FIRST_SETS << 4 * (level - 1);
 }
 
 static uint32_t nr_units(unsigned int level)

@@ -20,7 +20,7 @@
 
 #define PATHS_WAYS 4
 #define PATHS_GUESSES 8192
-#define PATHS_LEVELS 3	/* sizes of the memory for them */
+#define PATHS_LEVELS 2	/* sizes of the memory for them */
 #define PATHS_LUCK_MAX 64	/* right guesses that make up for as many wrong ones */
 #define PATHS_LUCK_OUT -512	/* stacks found without guessing, before it is tried again… */
 #define PATHS_LUCK_IN 16	/* …with so much luck */

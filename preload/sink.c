@@ -57,7 +57,7 @@ static struct {
 	int pid;		/* the process whose it is */
 	uint32_t nr_ahead;	/* who are in sink_ahead() */
 	bool fills_ahead;	/* one of them writes behind ready */
-	bool is_full;		/* that failed once */
+	bool is_full;		/* that failed, and the file has not grown since */
 	uint64_t retired;	/* file: up to here pages were let go */
 	dev_t dev;
 	ino_t ino;
@@ -608,6 +608,7 @@ static bool extend_blocked(size_t size)
 			return false;
 	}
 	sink.ready = at;
+	sink.is_full = false;
 	return true;
 }
 
