@@ -19,7 +19,7 @@
 #include <stdint.h>
 
 #define PATHS_WAYS 4
-#define PATHS_GUESSES 8192
+#define PATHS_GUESSES 8192	/* of a thread: 32 KiB */
 #define PATHS_LEVELS 2	/* sizes of the memory for them */
 #define PATHS_LUCK_MAX 64	/* right guesses that make up for as many wrong ones */
 #define PATHS_LUCK_OUT -512	/* stacks found without guessing, before it is tried again… */

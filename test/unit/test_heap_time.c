@@ -82,13 +82,19 @@ static void work(struct thread *t)
 	}
 }
 
+/* As thread_new() and thread_self() do for a further thread. */
+static void come_by(struct thread *t)
+{
+	heap_time_share();
+	t->time.mark = heap_time_mark((uint32_t)t->nr);
+}
+
 static void *run(void *arg)
 {
 	struct thread *t = arg;
 
 	pthread_barrier_wait(&barrier);
-	heap_time_share();
-	t->time.mark = heap_time_mark((uint32_t)t->nr);
+	come_by(t);
 	work(t);
 	return NULL;
 }
@@ -151,8 +157,7 @@ static void *pass(void *arg)
 	struct thread *t = arg;
 	unsigned long tries;
 
-	heap_time_share();
-	t->time.mark = heap_time_mark((uint32_t)t->nr);
+	come_by(t);
 	for (tries = 0; tries < PATIENCE && !(__atomic_load_n(&heap_order, __ATOMIC_RELAXED) & HEAP_ORDER_STAMPED);
 	     tries++) {
 		if (__atomic_load_n(&passed.thread, __ATOMIC_RELAXED) != t->nr)
@@ -185,8 +190,7 @@ static void *mark(void *arg)
 	int i;
 
 	pthread_barrier_wait(&barrier);
-	heap_time_share();
-	t->time.mark = heap_time_mark((uint32_t)t->nr);
+	come_by(t);
 	for (i = 0; i < MARKS; i++)
 		heap_time_stamp(&t->time, 0x7f0000000000 + 8 * (uint64_t)t->nr);
 	return NULL;
