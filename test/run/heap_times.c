@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * heap_times [threads]: blocks given back at once, within a tick of the kernel's clock and some ticks
- * later, and maps memory in between. Writes for each call its name, the address, and CLOCK_MONOTONIC
- * before and behind it; first the length of a tick.
+ * later, and maps memory in between. Writes for each call its name, the address, the kernel's last tick
+ * before it (CLOCK_MONOTONIC_COARSE), and CLOCK_MONOTONIC before and behind it.
  *
  * With "threads" there is another thread, which has a block and waits.
  */
@@ -23,17 +23,22 @@
 static struct {
 	const char *name;
 	void *addr;
-	uint64_t before, behind;
+	uint64_t ticked, before, behind;
 } calls[CALLS_MAX];
 static int nr;
 static pthread_barrier_t barrier;
 
-static uint64_t now(void)
+static uint64_t read_clock(clockid_t id)
 {
 	struct timespec t;
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
+	clock_gettime(id, &t);
 	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+static uint64_t now(void)
+{
+	return read_clock(CLOCK_MONOTONIC);
 }
 
 static void spin(uint64_t ns)
@@ -44,37 +49,38 @@ static void spin(uint64_t ns)
 		;
 }
 
-static void note(const char *name, void *addr, uint64_t before)
+static void note(const char *name, void *addr, uint64_t ticked, uint64_t before)
 {
 	calls[nr].name = name;
 	calls[nr].addr = addr;
+	calls[nr].ticked = ticked;
 	calls[nr].before = before;
 	calls[nr++].behind = now();
 }
 
 static void *take(size_t size)
 {
-	uint64_t before = now();
+	uint64_t ticked = read_clock(CLOCK_MONOTONIC_COARSE), before = now();
 	void *p = malloc(size);
 
-	note("alloc", p, before);
+	note("alloc", p, ticked, before);
 	return p;
 }
 
 static void give(void *p)
 {
-	uint64_t before = now();
+	uint64_t ticked = read_clock(CLOCK_MONOTONIC_COARSE), before = now();
 
 	free(p);
-	note("free", p, before);
+	note("free", p, ticked, before);
 }
 
 static void map(void)
 {
-	uint64_t before = now();
+	uint64_t ticked = read_clock(CLOCK_MONOTONIC_COARSE), before = now();
 	void *p = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	note("mmap", p, before);
+	note("mmap", p, ticked, before);
 }
 
 static void round_of_calls(uint64_t tick)
@@ -127,8 +133,7 @@ int main(int argc, char **argv)
 		pthread_barrier_wait(&barrier);
 		pthread_join(thread, NULL);
 	}
-	dprintf(1, "%ld\n", tick.tv_nsec);
 	for (i = 0; i < nr; i++)
-		dprintf(1, "%s %lu %lu %lu\n", calls[i].name, (unsigned long)(uintptr_t)calls[i].addr,
-			(unsigned long)calls[i].before, (unsigned long)calls[i].behind);
+		dprintf(1, "%s %lu %lu %lu %lu\n", calls[i].name, (unsigned long)(uintptr_t)calls[i].addr,
+			(unsigned long)calls[i].ticked, (unsigned long)calls[i].before, (unsigned long)calls[i].behind);
 }
